@@ -1,0 +1,41 @@
+# What a person or a CI job runs. Everything is built with one profile (release), so that demo, tests and benchmarks share
+# the compiled dependencies; those take some minutes the first time.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint guests setup
+
+CARGO ?= cargo
+# Arguments of `millrace demo`, for example: make demo ARGS='--rows 5000 --seed 7'
+ARGS ?=
+# The tests kill the gateway at named places, which are compiled in with this feature only.
+FAILPOINTS := --features millrace/failpoints
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+demo: setup ## stream a small shop's orders from a private PostgreSQL through the Wasm modules to an embedded broker
+	@$(CARGO) build --release -p millrace
+	@exec $(CARGO) run --release --quiet -p millrace -- demo $(ARGS)
+
+test: setup ## every test, with a real PostgreSQL and a real Apache Kafka on loopback
+	tests/setup.sh
+	guest-sdk/build.sh
+	$(CARGO) test --release --workspace $(FAILPOINTS)
+
+bench: setup ## a backlog of a million changes: pg_recvlogical, then the gateway; writes target/bench/latest.json
+	tests/setup.sh
+	$(CARGO) build --release -p millrace
+	$(CARGO) run --release --quiet -p millrace-tests --bin millrace-bench
+
+lint: setup ## formatting, clippy, licences and sources of dependencies, documentation
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets $(FAILPOINTS) -- -D warnings
+	.ci/cargo-deny.sh --log-level error check --hide-inclusion-graph licenses bans sources
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --release --workspace --no-deps --quiet
+
+guests: setup ## build the default modules into transforms/prebuilt (fetches a Wasm toolchain when there is none)
+	guest-sdk/build.sh
+
+setup: ## install missing Debian packages (as root or with sudo); quick when none is missing
+	@.ci/packages.sh
