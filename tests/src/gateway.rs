@@ -1,0 +1,195 @@
+//! The gateway's program, run as its users run it.
+
+use crate::http;
+use crate::postgres::PASSWORD;
+use crate::process::{Exit, Process, ProcessSignal};
+use crate::task::Task;
+use serde_json::Value;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A running `millrace run`.
+#[derive(Debug)]
+pub struct Gateway {
+    process: Process,
+    status_file: PathBuf,
+    log: PathBuf,
+    address: Option<SocketAddr>,
+}
+
+impl Gateway {
+    /// Starts it; returns at once.
+    pub fn start(task: &Task) -> Self {
+        Self::start_with(task, &[])
+    }
+
+    /// Starts it and waits until it is ready.
+    pub fn ready(task: &Task) -> Self {
+        let mut gateway = Self::start(task);
+        gateway.wait_ready(Duration::from_secs(30));
+        gateway
+    }
+
+    /// Starts it with more environment variables.
+    pub fn start_with(task: &Task, env: &[(&str, &str)]) -> Self {
+        let file = task.write();
+        let status_file = task.status_file();
+        let _ = std::fs::remove_file(&status_file);
+        let starts = std::fs::read_dir(task.dir()).expect("list the task's folder").count();
+        let log = task.dir().join(format!("gateway-{starts:02}.log"));
+        let mut command = Command::new(program());
+        command.arg("run").arg(file).args(["--log", "json", "--log-level", "info"]);
+        command.envs(env.iter().copied()).stdin(Stdio::null());
+        let out = File::create(&log).expect("create the gateway's log");
+        command.stdout(out.try_clone().expect("duplicate the log's handle")).stderr(out);
+        let process = Process::spawn("millrace", command, ProcessSignal::KILL);
+        Self { process, status_file, log, address: None }
+    }
+
+    /// Its admin address, once it has told.
+    fn address(&mut self) -> Option<SocketAddr> {
+        if self.address.is_none() {
+            let text = std::fs::read_to_string(&self.status_file).ok()?;
+            let told: Value = serde_json::from_str(&text).ok()?;
+            assert_eq!(told["pid"], self.process.pid(), "the status file names another process");
+            self.address = told["admin"].as_str()?.parse().ok();
+        }
+        self.address
+    }
+
+    /// Answer of its HTTP port, `None` while it does not listen.
+    pub fn get(&mut self, path: &str) -> Option<(u16, String)> {
+        http::get(self.address()?, path).ok()
+    }
+
+    /// `/v1/status`.
+    pub fn status(&mut self) -> Value {
+        let (code, body) = self.get("/v1/status").expect("the gateway answers");
+        assert_eq!(code, 200, "/v1/status: {body}");
+        serde_json::from_str(&body).unwrap_or_else(|e| panic!("/v1/status is no JSON ({e}): {body}"))
+    }
+
+    /// Value of a metric without labels.
+    pub fn metric(&mut self, name: &str) -> f64 {
+        let (_, body) = self.get("/metrics").expect("the gateway answers");
+        let line = body.lines().find(|line| line.split([' ', '{']).next() == Some(name));
+        let line = line.unwrap_or_else(|| panic!("no metric {name} in\n{body}"));
+        line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a metric's value")
+    }
+
+    /// Waits until `/readyz` says 200.
+    pub fn wait_ready(&mut self, limit: Duration) {
+        self.wait("ready", limit, |code, _| code == 200);
+    }
+
+    /// Waits until it reports `state`.
+    pub fn wait_state(&mut self, state: &str, limit: Duration) {
+        self.wait(state, limit, |_, body| body["state"] == state);
+    }
+
+    /// Waits until it stands halted with this failure code; it must still be up and say why in its log, with a mend.
+    pub fn wait_halted(&mut self, code: &str, limit: Duration) -> Value {
+        let body = self.wait("halted", limit, |status, body| status == 503 && body["state"] == "halted");
+        assert_eq!(body["failure"]["code"], code, "halted, but for another reason: {body}");
+        assert_eq!(self.get("/healthz").map(|(status, _)| status), Some(200), "a halted gateway is healthy");
+        let told = self.log_lines();
+        let told: Vec<&Value> =
+            told.iter().filter(|line| line["level"] == "ERROR" && field(line, "code") == code).collect();
+        assert_eq!(told.len(), 1, "a halt is logged once:\n{}", self.log());
+        for name in ["tried", "why", "mend"] {
+            assert!(field(told[0], name).as_str().is_some_and(|text| !text.is_empty()), "no {name} in {}", told[0]);
+        }
+        body
+    }
+
+    fn wait(&mut self, what: &str, limit: Duration, enough: impl Fn(u16, &Value) -> bool) -> Value {
+        let start = Instant::now();
+        loop {
+            let answer = self.get("/readyz");
+            if let Some((code, body)) = &answer {
+                let body: Value =
+                    serde_json::from_str(body).unwrap_or_else(|e| panic!("/readyz is no JSON ({e}): {body}"));
+                if enough(*code, &body) {
+                    return body;
+                }
+            }
+            if let Some(exit) = self.process.exit() {
+                panic!("the gateway ended with {exit:?} instead of being {what}");
+            }
+            assert!(start.elapsed() < limit, "not {what} within {limit:?}: {answer:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// SIGTERM; waits for the end.
+    pub fn stop(&mut self, limit: Duration) -> Exit {
+        self.process.signal(ProcessSignal::TERM);
+        let exit = self.process.wait(limit);
+        let log = self.log();
+        assert!(!log.contains(PASSWORD), "the password is in the log:\n{log}");
+        exit
+    }
+
+    /// SIGTERM; it must end with code 0.
+    pub fn stop_cleanly(&mut self) {
+        assert_eq!(self.stop(Duration::from_secs(40)), Exit::Code(0));
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// The process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// What it has written to its standard error and output.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Its log lines.
+    pub fn log_lines(&self) -> Vec<Value> {
+        let log = self.log();
+        let line =
+            |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("a log line that is no JSON ({e}): {line}"));
+        log.lines().map(line).collect()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(40)..];
+            println!("--- the gateway's last log lines ({:?})\n{}\n---", self.process.exit(), tail.join("\n"));
+        }
+    }
+}
+
+/// A field of a JSON log line, which tracing puts either beside the message or under `fields`.
+pub fn field<'a>(line: &'a Value, name: &str) -> &'a Value {
+    line.get("fields").and_then(|fields| fields.get(name)).unwrap_or(&line[name])
+}
+
+/// Runs a command of the gateway to its end.
+pub fn millrace(args: &[&str]) -> Output {
+    let mut command = Command::new(program());
+    command.args(args).stdin(Stdio::null()).output().expect("run millrace")
+}
+
+/// The gateway's program file: `MILLRACE_BIN`, or what stands beside or above this program.
+pub fn program() -> PathBuf {
+    if let Some(path) = std::env::var_os("MILLRACE_BIN") {
+        return path.into();
+    }
+    let own = std::env::current_exe().expect("the path of this program");
+    let found = own.ancestors().skip(1).take(2).map(|dir: &Path| dir.join("millrace")).find(|path| path.is_file());
+    found.expect("no millrace beside the tests: cargo build --release -p millrace --features failpoints")
+}
