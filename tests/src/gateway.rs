@@ -35,8 +35,18 @@ impl Gateway {
 
     /// Starts it with more environment variables.
     pub fn start_with(task: &Task, env: &[(&str, &str)]) -> Self {
-        let file = task.write();
-        let status_file = task.status_file();
+        Self::launch(task, task.write(), task.status_file(), env)
+    }
+
+    /// Starts a second process of a task whose first one runs, with a task and a status file of its own in the same folder.
+    pub fn start_beside(task: &Task) -> Self {
+        let (file, status_file) = (task.dir().join("second.toml"), task.dir().join("second.json"));
+        let mut second = task.clone();
+        second.text("admin.status_file", &status_file.display().to_string()).write_to(&file);
+        Self::launch(&second, file, status_file, &[])
+    }
+
+    fn launch(task: &Task, file: PathBuf, status_file: PathBuf, env: &[(&str, &str)]) -> Self {
         let _ = std::fs::remove_file(&status_file);
         let starts = std::fs::read_dir(task.dir()).expect("list the task's folder").count();
         let log = task.dir().join(format!("gateway-{starts:02}.log"));

@@ -5,7 +5,7 @@ use crate::sql::runtime;
 use crate::topics::Reader;
 use crate::{eventually, ports, scratch};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::collections::BTreeMap;
@@ -27,6 +27,7 @@ pub enum Jvm {
 pub struct Kafka {
     dir: PathBuf,
     port: u16,
+    sasl_port: Option<u16>,
     jvm: Jvm,
     process: Option<Process>,
     admin: AdminClient<DefaultClientContext>,
@@ -35,21 +36,26 @@ pub struct Kafka {
 impl Kafka {
     /// Starts an empty broker; `properties` are lines for server.properties.
     pub fn start(jvm: Jvm, properties: &str) -> Self {
+        Self::start_on(jvm, properties, ports::free(), None)
+    }
+
+    fn start_on(jvm: Jvm, properties: &str, port: u16, sasl_port: Option<u16>) -> Self {
         let dir = scratch::folder("kafka");
-        let port = ports::free();
         let values = [
             ("@BROKER@", port.to_string()),
             ("@CONTROLLER@", ports::free().to_string()),
             ("@DATA@", dir.join("data").display().to_string()),
         ];
-        let mut text = std::fs::read_to_string(sources().join("server.properties")).expect("read server.properties");
+        let text = std::fs::read_to_string(sources().join("server.properties")).expect("read server.properties");
+        // A later line of a properties file wins over an earlier one.
+        let mut text = format!("{text}\n{properties}\n");
         for (mark, value) in &values {
             text = text.replace(mark, value);
         }
         std::fs::write(dir.join("server.properties"), format!("{text}\n{properties}\n"))
             .expect("write server.properties");
         let admin = client(port).create().expect("create an admin client");
-        let mut broker = Self { dir, port, jvm, process: None, admin };
+        let mut broker = Self { dir, port, sasl_port, jvm, process: None, admin };
         let mut format = broker.java();
         // Any 22-character base64 UUID serves as cluster id.
         format.args(["kafka.tools.StorageTool", "format", "--standalone", "-t"]).arg(cluster_id());
@@ -57,6 +63,18 @@ impl Kafka {
         assert!(out.status.success(), "format of the broker's data folder: {}", String::from_utf8_lossy(&out.stderr));
         broker.start_again();
         broker
+    }
+
+    /// As [`Self::start`], with one more listener that wants SASL PLAIN; `jaas` is its login module.
+    pub fn start_sasl(jvm: Jvm, jaas: &str) -> Self {
+        let (plain, sasl) = (ports::free(), ports::free());
+        let properties = format!(
+            "listeners=PLAINTEXT://127.0.0.1:@BROKER@,CONTROLLER://127.0.0.1:@CONTROLLER@,SASL_PLAINTEXT://127.0.0.1:{sasl}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:@BROKER@,SASL_PLAINTEXT://127.0.0.1:{sasl}\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT\n\
+             sasl.enabled.mechanisms=PLAIN\nlistener.name.sasl_plaintext.plain.sasl.jaas.config={jaas}\n"
+        );
+        Self::start_on(jvm, &properties, plain, Some(sasl))
     }
 
     /// Starts the broker after [`Self::stop`] or [`Self::kill`] on the data it has, and waits until it serves.
@@ -122,6 +140,11 @@ impl Kafka {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// `host:port` of the SASL listener.
+    pub fn sasl_address(&self) -> String {
+        format!("127.0.0.1:{}", self.sasl_port.expect("the broker was started with SASL"))
+    }
+
     /// What the broker has logged since its last start.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()
@@ -144,6 +167,17 @@ impl Kafka {
         eventually("the new topic is known", Duration::from_secs(10), || {
             self.topics().contains_key(name).then_some(())
         });
+    }
+
+    /// Raises a topic's partition count to `count` and waits until clients see it.
+    pub fn add_partitions(&self, name: &str, count: usize) {
+        let answers =
+            runtime().block_on(self.admin.create_partitions([&NewPartitions::new(name, count)], &AdminOptions::new()));
+        for answer in answers.expect("ask for partitions") {
+            answer.unwrap_or_else(|(name, code)| panic!("no more partitions for {name}: {code:?}"));
+        }
+        let seen = || (self.topics().get(name) == Some(&count)).then_some(());
+        eventually("the new partitions are known", Duration::from_secs(10), seen);
     }
 
     /// Deletes a topic and waits until clients do not see it any more.

@@ -97,6 +97,13 @@ impl Task {
 
     /// Writes the file and gives its path.
     pub fn write(&self) -> PathBuf {
+        let path = self.dir.join("task.toml");
+        self.write_to(&path);
+        path
+    }
+
+    /// Writes the file to `path`.
+    pub fn write_to(&self, path: &Path) {
         let mut text = String::new();
         for (table, keys) in &self.tables {
             text += &format!("[{table}]\n");
@@ -105,9 +112,7 @@ impl Task {
             }
         }
         text += &self.extra;
-        let path = self.dir.join("task.toml");
-        std::fs::write(&path, text).expect("write the task file");
-        path
+        std::fs::write(path, text).expect("write the task file");
     }
 }
 

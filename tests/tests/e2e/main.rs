@@ -3,4 +3,14 @@
 //! Each test has its own database, slot, publication and topics on shared servers, and private servers where it stops,
 //! reconfigures or blocks one. What is compared is what a consumer reads; see `millrace_tests::oracle` for the truth.
 
+mod crash;
 mod harness;
+mod life;
+mod outage;
+mod refusals;
+mod routing;
+mod schema;
+mod settings;
+mod stage;
+mod transactions;
+mod types;
