@@ -206,6 +206,23 @@ impl Kafka {
         resource.get(name).and_then(|entry| entry.value.clone())
     }
 
+    /// A function that gives the sum of a topic's end offsets, 0 while the topic does not exist.
+    pub fn end_offsets(&self, topic: &str) -> impl FnMut() -> u64 + use<> {
+        let consumer: BaseConsumer = client(self.port).create().expect("create a consumer");
+        let topic = topic.to_owned();
+        let mut partitions = 0;
+        let limit = Duration::from_secs(5);
+        move || {
+            if partitions == 0 {
+                let Ok(metadata) = consumer.fetch_metadata(Some(&topic), limit) else { return 0 };
+                partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+            }
+            let ends = (0..i32::try_from(partitions).expect("a partition count"))
+                .filter_map(|partition| consumer.fetch_watermarks(&topic, partition, limit).ok());
+            ends.map(|(_, end)| u64::try_from(end).unwrap_or(0)).sum()
+        }
+    }
+
     /// Reads `topics` from their beginning. They need not exist yet.
     pub fn reader(&self, topics: &[&str]) -> Reader {
         Reader::new(client(self.port).create().expect("create a consumer"), topics)

@@ -69,6 +69,12 @@ impl Task {
         self
     }
 
+    /// The value of `table.key` in TOML's spelling.
+    pub fn value(&self, path: &str) -> &str {
+        let (table, key) = path.rsplit_once('.').expect("table.key");
+        self.tables.get(table).and_then(|keys| keys.get(key)).expect("the key was set")
+    }
+
     /// Text put behind the tables as it is.
     pub fn append(&mut self, text: &str) -> &mut Self {
         self.extra.push_str(text);
