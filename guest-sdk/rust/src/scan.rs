@@ -1,0 +1,184 @@
+//! Sixteen bytes at a time: load, store, and which of them JSON text cannot hold as they are.
+//!
+//! Two implementations of one type, by `simd128` or portable; the tests hold both builds to the same table of bytes.
+
+/// Bytes per step.
+pub(crate) const STEP: usize = 16;
+
+/// For each ASCII byte: the text that stands for it and, last, its length (0: the byte stands for itself).
+pub(crate) type Escapes = [[u8; 8]; 128];
+
+/// Escapes of RFC 8259 section 7 only.
+pub(crate) static PLAIN: Escapes = escapes(false);
+/// Those, and the five characters that cannot stand in HTML attributes or scripts, as Java's Gson writes them.
+pub(crate) static HTML: Escapes = escapes(true);
+
+const fn escapes(html: bool) -> Escapes {
+    let mut table = [[0; 8]; 128];
+    let mut byte = 0;
+    while byte < 128 {
+        let b = byte as u8;
+        let short = match b {
+            b'"' | b'\\' => b,
+            0x08 => b'b',
+            0x09 => b't',
+            0x0a => b'n',
+            0x0c => b'f',
+            0x0d => b'r',
+            _ => 0,
+        };
+        if short != 0 {
+            table[byte] = [b'\\', short, 0, 0, 0, 0, 0, 2];
+        } else if b < 0x20 || (html && matches!(b, b'<' | b'>' | b'&' | b'=' | b'\'')) {
+            table[byte] = [b'\\', b'u', b'0', b'0', hex(b >> 4), hex(b & 15), 0, 6];
+        }
+        byte += 1;
+    }
+    table
+}
+
+const fn hex(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
+}
+
+/// Which bytes need an escape, as [`Chunk::special`] wants it: bit sets per low and per high nibble; a byte is special where
+/// the two share a bit. (The classification of simdjson.)
+pub(crate) struct Classes {
+    low: [u8; 16],
+    high: [u8; 16],
+}
+
+/// Classes of [`PLAIN`].
+pub(crate) static PLAIN_CLASSES: Classes = classes(false);
+/// Classes of [`HTML`].
+pub(crate) static HTML_CLASSES: Classes = classes(true);
+
+const fn classes(html: bool) -> Classes {
+    // Bit 0: control characters, any low nibble under high nibbles 0 and 1. Bits 1 to 3: rows 2, 3 and 5 of ASCII.
+    let (control, row2, row3, row5) = (1, 2, 4, 8);
+    let mut low = [control; 16];
+    let mut high = [0; 16];
+    high[0] = control;
+    high[1] = control;
+    high[2] = row2;
+    high[5] = row5;
+    low[2] |= row2; // "
+    low[12] |= row5; // backslash
+    if html {
+        high[3] = row3;
+        low[6] |= row2; // &
+        low[7] |= row2; // '
+        low[12] |= row3; // <
+        low[13] |= row3; // =
+        low[14] |= row3; // >
+    }
+    Classes { low, high }
+}
+
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod chunk {
+    use core::arch::wasm32::{
+        i8x16_bitmask, i8x16_ne, i8x16_swizzle, u8x16_shr, u8x16_splat, v128, v128_and, v128_load, v128_store,
+    };
+
+    use super::{Classes, STEP};
+
+    /// Sixteen bytes.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Chunk(v128);
+
+    impl Chunk {
+        #[inline(always)]
+        pub(crate) fn load(bytes: &[u8; STEP]) -> Self {
+            // SAFETY: the reference covers 16 readable bytes; v128_load asks for no alignment.
+            Self(unsafe { v128_load(bytes.as_ptr().cast()) })
+        }
+
+        /// # Safety
+        /// 16 bytes at `to` are writable.
+        #[inline(always)]
+        pub(crate) unsafe fn store(self, to: *mut u8) {
+            // SAFETY: the caller's promise; v128_store asks for no alignment.
+            unsafe { v128_store(to.cast(), self.0) }
+        }
+
+        /// Bit i: byte i needs an escape.
+        #[inline(always)]
+        pub(crate) fn special(self, classes: &Classes) -> u32 {
+            let (low, high) = (Self::load(&classes.low).0, Self::load(&classes.high).0);
+            let low = i8x16_swizzle(low, v128_and(self.0, u8x16_splat(15)));
+            let high = i8x16_swizzle(high, u8x16_shr(self.0, 4));
+            u32::from(i8x16_bitmask(i8x16_ne(v128_and(low, high), u8x16_splat(0))))
+        }
+
+        /// Bit i: byte i is not ASCII.
+        #[inline(always)]
+        pub(crate) fn beyond_ascii(self) -> u32 {
+            u32::from(i8x16_bitmask(self.0))
+        }
+    }
+}
+
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+mod chunk {
+    use super::{Classes, STEP};
+
+    /// Sixteen bytes.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Chunk([u8; STEP]);
+
+    impl Chunk {
+        #[inline(always)]
+        pub(crate) fn load(bytes: &[u8; STEP]) -> Self {
+            Self(*bytes)
+        }
+
+        /// # Safety
+        /// 16 bytes at `to` are writable.
+        #[inline(always)]
+        pub(crate) unsafe fn store(self, to: *mut u8) {
+            // SAFETY: the caller's promise; a byte array has no alignment.
+            unsafe { to.cast::<[u8; STEP]>().write(self.0) }
+        }
+
+        /// Bit i: byte i needs an escape.
+        #[inline(always)]
+        pub(crate) fn special(self, classes: &Classes) -> u32 {
+            self.mask(|b| classes.low[usize::from(b & 15)] & classes.high[usize::from(b >> 4)] != 0)
+        }
+
+        /// Bit i: byte i is not ASCII.
+        #[inline(always)]
+        pub(crate) fn beyond_ascii(self) -> u32 {
+            self.mask(|b| b >= 0x80)
+        }
+
+        #[inline(always)]
+        fn mask(self, is: impl Fn(u8) -> bool) -> u32 {
+            self.0.iter().rev().fold(0, |mask, &b| mask << 1 | u32::from(is(b)))
+        }
+    }
+}
+
+pub(crate) use chunk::Chunk;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_and_escapes_name_the_same_bytes() {
+        for (classes, escapes) in [(&PLAIN_CLASSES, &PLAIN), (&HTML_CLASSES, &HTML)] {
+            for byte in 0..=255_u8 {
+                for place in 0..STEP {
+                    let mut bytes = [b'a'; STEP];
+                    bytes[place] = byte;
+                    let chunk = Chunk::load(&bytes);
+                    let escaped = escapes.get(usize::from(byte)).is_some_and(|e| e[7] != 0);
+                    assert_eq!(chunk.special(classes), u32::from(escaped) << place, "byte {byte:#04x} at {place}");
+                    assert_eq!(chunk.beyond_ascii(), u32::from(byte >= 0x80) << place);
+                }
+            }
+        }
+    }
+}
