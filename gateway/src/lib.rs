@@ -1,1 +1,2 @@
 //! Placeholder while the workspace is being laid out.
+pub mod config;

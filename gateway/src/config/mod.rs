@@ -1,0 +1,93 @@
+//! The task file: one TOML file per task.
+//!
+//! Owns the keys, their rules and defaults, and [`load`], which reports every problem at once with its path. A [`Task`] that
+//! exists is legal in itself; whether the peers agree with it is `check`'s affair. Must not know sockets, Kafka or modules.
+
+mod address;
+mod derive;
+mod guest;
+mod keys;
+mod modules;
+mod name;
+mod policy;
+mod print;
+mod problem;
+mod quantity;
+mod read;
+mod route;
+mod runtime;
+mod secret;
+mod sink;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use address::{BrokerAddress, HostAddress};
+pub use modules::{Limits, Module, Modules, Sha256};
+pub use name::{Description, ILLEGAL_IN_OBJECT, Pattern, SlotName, SqlName, TaskName, TopicName, is_legal_topic};
+pub use policy::{PartitionPolicy, TopicPolicy};
+pub use problem::{Problem, Problems};
+pub use quantity::{Bounded, Size, Span};
+pub use read::{FILE_LIMIT, load, parse};
+pub use route::{Binary, Format, Profile, Route, SqlType};
+pub use runtime::{Admin, OnHalt, Pipeline};
+pub use secret::{MASK, Secret, SecretSource};
+pub use sink::{Compression, PositionConfig, PositionStore, Protocol, SaslMechanism, Sink, SinkKind};
+pub use source::{Objects, Source, SourceKind, SslMode};
+
+/// `[task]`
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    /// Name of the task; unique among the tasks that share a position topic.
+    pub name: TaskName,
+    /// Free text.
+    #[serde(default = "no_description")]
+    pub description: Description,
+}
+
+fn no_description() -> Description {
+    derive::parsed("")
+}
+
+/// A task file with every default filled in. Relative paths are taken from the folder of the file.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Millrace task file")]
+pub struct Task {
+    /// What the task is called.
+    pub task: About,
+    /// The database that is read.
+    pub source: Source,
+    /// Which of its tables.
+    #[serde(default)]
+    pub objects: Objects,
+    /// Topics and partitions.
+    pub route: Route,
+    /// The messages.
+    pub format: Format,
+    /// Modules in place of the defaults or beside them.
+    #[serde(default)]
+    pub modules: Modules,
+    /// Where the records go.
+    pub sink: Sink,
+    /// Where the task remembers how far it is.
+    pub position: PositionConfig,
+    /// What the process may use, and how it ends.
+    pub pipeline: Pipeline,
+    /// Where it can be asked.
+    #[serde(default)]
+    pub admin: Admin,
+}
+
+/// The JSON Schema (2020-12) of a task file, nothing behind references.
+pub fn schema() -> serde_json::Value {
+    let settings = schemars::generate::SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
+    let mut schema = settings.into_generator().into_root_schema_for::<Task>().to_value();
+    // The loader treats a missing section as an empty one.
+    schema["required"] = serde_json::json!(["task", "source", "sink"]);
+    schema
+}

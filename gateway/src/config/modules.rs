@@ -1,0 +1,175 @@
+//! `[modules]`: WebAssembly modules in place of the defaults or beside them, and what every module may use up.
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Bounded, Problems, Size, Span, quantity::text_form};
+
+/// SHA-256 a module's file must have.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Sha256(pub [u8; 32]);
+
+impl FromStr for Sha256 {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Sha256, &'static str> {
+        let rule = "must be the SHA-256 of the file: 64 hexadecimal digits";
+        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(rule);
+        }
+        let mut digest = [0; 32];
+        for (index, byte) in digest.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[index * 2..index * 2 + 2], 16).map_err(|_| rule)?;
+        }
+        Ok(Sha256(digest))
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+text_form!(Sha256, "^[0-9A-Fa-f]{64}$", "SHA-256 in hexadecimal digits.");
+
+/// A module the operator brings. Its `Debug` leaves the configuration out, which may hold what only the module knows to be
+/// a secret (I9).
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Module {
+    /// The component's file.
+    pub path: PathBuf,
+    /// Its SHA-256; a file with another is refused before it is compiled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256>,
+    /// Its configuration; what it means is the module's affair.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub config: toml::Table,
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Module").field("path", &self.path).field("sha256", &self.sha256).finish_non_exhaustive()
+    }
+}
+
+impl Module {
+    /// The configuration as the module's `init` gets it.
+    pub fn config_json(&self) -> String {
+        super::guest::json_of_table(&self.config).to_string()
+    }
+}
+
+/// What a module may use up (I4).
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Time of one call with one batch.
+    #[serde(default = "one_second")]
+    pub call_timeout: Span,
+    /// Time of making an instance and its init.
+    #[serde(default = "five_seconds")]
+    pub init_timeout: Span,
+    /// Memory of one instance.
+    #[serde(default = "default_memory")]
+    pub memory: Size,
+    /// Bytes one call may give back.
+    #[serde(default = "default_memory")]
+    pub output: Size,
+    /// Lines a module may log in a second; what is over is counted, not logged.
+    #[serde(default = "fifty")]
+    pub log_lines_per_second: Bounded<0, 100_000>,
+}
+
+fn one_second() -> Span {
+    Span::secs(1)
+}
+
+fn five_seconds() -> Span {
+    Span::secs(5)
+}
+
+fn default_memory() -> Size {
+    Size::mib(64)
+}
+
+fn fifty() -> Bounded<0, 100_000> {
+    Bounded::new(50)
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            call_timeout: one_second(),
+            init_timeout: five_seconds(),
+            memory: default_memory(),
+            output: default_memory(),
+            log_lines_per_second: fifty(),
+        }
+    }
+}
+
+/// `[modules]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Modules {
+    /// Directory for compiled modules. Default: $XDG_CACHE_HOME/millrace; without that variable nothing is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
+    /// Filters after the default select, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filter: Vec<Module>,
+    /// Maps, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub map: Vec<Module>,
+    /// Router in place of the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<Module>,
+    /// Format in place of the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Module>,
+    /// What every module may use up.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+impl Modules {
+    /// Every module the operator brings, with its path in the task file.
+    pub fn all(&self) -> impl Iterator<Item = (String, &Module)> {
+        let filter = self.filter.iter().enumerate().map(|(n, m)| (format!("modules.filter[{n}]"), m));
+        let map = self.map.iter().enumerate().map(|(n, m)| (format!("modules.map[{n}]"), m));
+        let route = self.route.iter().map(|m| ("modules.route".to_owned(), m));
+        let format = self.format.iter().map(|m| ("modules.format".to_owned(), m));
+        filter.chain(map).chain(route).chain(format)
+    }
+
+    pub(super) fn check(&self, problems: &mut Problems) {
+        for (path, list) in [("modules.filter", &self.filter), ("modules.map", &self.map)] {
+            if list.len() > 16 {
+                problems.refuse(&[path], "must have at most 16 modules");
+            }
+        }
+        for (path, module) in self.all() {
+            if module.path.as_os_str().is_empty() {
+                problems.refuse(&[&format!("{path}.path")], "must name a file");
+            }
+        }
+        let limits = &self.limits;
+        problems.span("modules.limits.call_timeout", limits.call_timeout, Span::millis(10), Span::secs(600));
+        problems.span("modules.limits.init_timeout", limits.init_timeout, Span::millis(10), Span::secs(600));
+        // A component's memory is addressed with 32 bits.
+        problems.size("modules.limits.memory", limits.memory, Size::mib(1), Size::mib(4096));
+        problems.size("modules.limits.output", limits.output, Size::kib(64), Size::mib(4096));
+    }
+}

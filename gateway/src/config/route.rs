@@ -1,0 +1,207 @@
+//! `[route]` and `[format]`: what the default router and the default format do, and the topics they need.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Bounded, PartitionPolicy, Problems, TopicName, TopicPolicy};
+
+/// `[route]`
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Which topics there are: 0 one, 1 per table, 2 per database, 3 per schema.
+    #[serde(default = "per_table")]
+    pub topic_policy: TopicPolicy,
+    /// The topic of policy 0, and of no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<TopicName>,
+    /// Names of the topics of policies 1 to 3, with $database$, $schema$ and $tablename$. Default by policy:
+    /// $database$-$schema$-$tablename$, $database$, $database$-$schema$.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic_name_format: Option<String>,
+    /// Which partition: 0 hash of database.schema.table, 1 partition 0, 2 hash of the primary key, 3 hash of database.schema.
+    /// Default: 2 for topic policies 0 and 1, else 0.
+    #[serde(default = "by_table")]
+    pub partition_policy: PartitionPolicy,
+    /// Whether topic names Kafka would refuse are rewritten instead of refused.
+    #[serde(default)]
+    pub sanitize: bool,
+    /// Partitions of a topic the gateway creates.
+    #[serde(default = "one")]
+    pub partitions: Bounded<1, 2_147_483_647>,
+    /// Replicas of a topic the gateway creates; not more than there are brokers.
+    #[serde(default = "one_replica")]
+    pub replication_factor: Bounded<1, 32_767>,
+    /// Whether missing topics are created. Default: true for policies 1 to 3; the topic of policy 0 must exist.
+    #[serde(default)]
+    pub create_topics: bool,
+    /// Kafka settings of a topic the gateway creates, as "retention.ms".
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub topic_settings: BTreeMap<String, String>,
+}
+
+fn per_table() -> TopicPolicy {
+    TopicPolicy::PerTable
+}
+
+fn by_table() -> PartitionPolicy {
+    PartitionPolicy::ByTable
+}
+
+fn one() -> Bounded<1, 2_147_483_647> {
+    Bounded::new(1)
+}
+
+fn one_replica() -> Bounded<1, 32_767> {
+    Bounded::new(1)
+}
+
+/// The variables of a topic name format.
+const VARIABLES: [&str; 3] = ["$database$", "$schema$", "$tablename$"];
+
+impl Route {
+    pub(super) fn check(&self, problems: &mut Problems) {
+        let policy = "route.topic_policy";
+        match (self.topic_policy, &self.topic) {
+            (TopicPolicy::Single, None) => {
+                problems.refuse(&["route.topic", policy], "is missing: topic_policy = 0 needs the topic");
+            }
+            (TopicPolicy::Single, Some(_)) | (_, None) => {}
+            (_, Some(_)) => {
+                problems.refuse(&["route.topic", policy], "has no effect: only topic_policy = 0 takes a topic");
+            }
+        }
+        if !self.topic_policy.allows(self.partition_policy) {
+            let allowed: Vec<String> = PartitionPolicy::ALL
+                .into_iter()
+                .filter(|partition| self.topic_policy.allows(*partition))
+                .map(|partition| i64::from(partition).to_string())
+                .collect();
+            problems.refuse(
+                &["route.partition_policy", policy],
+                format!("must be {} with topic_policy = {}", allowed.join(", "), i64::from(self.topic_policy)),
+            );
+        }
+        if let Some(format) = &self.topic_name_format {
+            if let Some(rule) = self.topic_policy.refuses_format(format, self.sanitize) {
+                problems.refuse(&["route.topic_name_format", policy], rule);
+            }
+        }
+        if self.topic_settings.contains_key("cleanup.policy")
+            && self.topic_settings["cleanup.policy"].contains("compact")
+        {
+            // Compaction keeps one record per key: consumers that are behind would not see every change.
+            problems.refuse(
+                &["route.topic_settings"],
+                "must not compact: changes would be lost for consumers that are behind",
+            );
+        }
+    }
+}
+
+impl TopicPolicy {
+    /// Why a format cannot serve under this policy, if it cannot: every table needs its own topic under policy 1, and tables
+    /// of one database or schema must share theirs under policies 2 and 3.
+    fn refuses_format(self, format: &str, sanitize: bool) -> Option<&'static str> {
+        let [database, schema, table] = VARIABLES.map(|variable| format.contains(variable));
+        let rule = match self {
+            TopicPolicy::Single => return Some("has no effect with topic_policy = 0"),
+            TopicPolicy::PerTable if !table => "must contain $tablename$ with topic_policy = 1",
+            TopicPolicy::PerDatabase if schema || table => "must hold no variable but $database$ with topic_policy = 2",
+            TopicPolicy::PerDatabase if !database => "must contain $database$ with topic_policy = 2",
+            TopicPolicy::PerSchema if table => "must not contain $tablename$ with topic_policy = 3",
+            TopicPolicy::PerSchema if !schema => "must contain $schema$ with topic_policy = 3",
+            _ => {
+                let literals = VARIABLES.iter().fold(format.to_owned(), |rest, variable| rest.replace(variable, ""));
+                if literals.contains('$') {
+                    return Some("has a '$' that is no part of $database$, $schema$ or $tablename$");
+                }
+                let legal = literals.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+                let rule = "may hold letters, digits, '.', '_' and '-' beside its variables";
+                return (!sanitize && !legal).then_some(rule);
+            }
+        };
+        Some(rule)
+    }
+}
+
+/// Field set of the JSON messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// The 16 keys of the managed service's messages for this family.
+    Drs,
+    /// The field order and names of its MySQL messages.
+    MysqlLike,
+}
+
+/// What the `sqlType` object holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SqlType {
+    /// JDBC type codes.
+    Jdbc,
+    /// Nothing: the key is left out.
+    Omit,
+}
+
+/// How binary values are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Binary {
+    /// Lower-case hexadecimal digits.
+    Hex,
+    /// Upper-case hexadecimal digits.
+    HexUpper,
+    /// As PostgreSQL prints them: `\x` and lower-case digits.
+    Pg,
+    /// A list of numbers.
+    ByteList,
+}
+
+/// `[format]`
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Format {
+    /// Field set.
+    #[serde(default = "drs")]
+    pub profile: Profile,
+    /// Value of dbType. Default by source.kind: PostgreSQL.
+    #[serde(default)]
+    pub db_type: String,
+    /// What sqlType holds.
+    #[serde(default = "jdbc")]
+    pub sql_type: SqlType,
+    /// Whether < > & = ' are written as \u003c and so on, as the managed service does.
+    #[serde(default = "yes")]
+    pub html_escape: bool,
+    /// How binary values are written.
+    #[serde(default = "hex")]
+    pub binary: Binary,
+}
+
+fn drs() -> Profile {
+    Profile::Drs
+}
+
+fn jdbc() -> SqlType {
+    SqlType::Jdbc
+}
+
+fn hex() -> Binary {
+    Binary::Hex
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Format {
+    pub(super) fn check(&self, problems: &mut Problems) {
+        if !(1..=64).contains(&self.db_type.len()) {
+            problems.refuse(&["format.db_type"], "must have 1 to 64 bytes");
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! `[sink]` and `[position]`: where the records go, and where the task remembers how far it is.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Bounded, BrokerAddress, Problems, SecretSource, Size, Span, TopicName};
+
+/// What takes the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SinkKind {
+    /// Apache Kafka.
+    Kafka,
+    /// Nothing: every record is acknowledged at once. For measurements.
+    Blackhole,
+}
+
+/// How the connection to the brokers is protected, with Kafka's names in lower case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// Neither TLS nor login.
+    Plaintext,
+    /// TLS, verified.
+    Ssl,
+    /// Login without TLS.
+    SaslPlaintext,
+    /// Login inside TLS, verified.
+    SaslSsl,
+}
+
+impl Protocol {
+    /// Whether the client logs in.
+    pub fn has_login(self) -> bool {
+        matches!(self, Protocol::SaslPlaintext | Protocol::SaslSsl)
+    }
+
+    /// Whether the connection is encrypted.
+    pub fn has_tls(self) -> bool {
+        matches!(self, Protocol::Ssl | Protocol::SaslSsl)
+    }
+
+    /// Kafka's `security.protocol`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Plaintext => "plaintext",
+            Protocol::Ssl => "ssl",
+            Protocol::SaslPlaintext => "sasl_plaintext",
+            Protocol::SaslSsl => "sasl_ssl",
+        }
+    }
+}
+
+/// How the client logs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SaslMechanism {
+    /// The password as it is.
+    #[serde(rename = "PLAIN")]
+    Plain,
+    /// Salted challenge and response with SHA-256.
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256,
+    /// Salted challenge and response with SHA-512.
+    #[serde(rename = "SCRAM-SHA-512")]
+    ScramSha512,
+}
+
+impl SaslMechanism {
+    /// Kafka's `sasl.mechanism`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SaslMechanism::Plain => "PLAIN",
+            SaslMechanism::ScramSha256 => "SCRAM-SHA-256",
+            SaslMechanism::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+}
+
+/// Compression of what is produced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// None.
+    None,
+    /// LZ4.
+    Lz4,
+    /// Zstandard; brokers from 2.1.
+    Zstd,
+    /// Snappy.
+    Snappy,
+    /// Gzip.
+    Gzip,
+}
+
+impl Compression {
+    /// Kafka's `compression.type`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Compression::None => "none",
+            Compression::Lz4 => "lz4",
+            Compression::Zstd => "zstd",
+            Compression::Snappy => "snappy",
+            Compression::Gzip => "gzip",
+        }
+    }
+}
+
+/// `[sink]`
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sink {
+    /// What takes the records.
+    pub kind: SinkKind,
+    /// Brokers to start from, 1 to 10, as host:port.
+    #[serde(default)]
+    pub brokers: Vec<BrokerAddress>,
+    /// How the connection is protected.
+    #[serde(default = "plaintext")]
+    pub protocol: Protocol,
+    /// How the client logs in; for the sasl protocols.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sasl_mechanism: Option<SaslMechanism>,
+    /// Who logs in; for the sasl protocols.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Its password; for the sasl protocols.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<SecretSource>,
+    /// PEM file of the authorities to trust; absent: those of the system. For the ssl protocols.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// PEM file of the client certificate. For the ssl protocols.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cert: Option<PathBuf>,
+    /// PEM file of its key. For the ssl protocols.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// Compression of what is produced.
+    #[serde(default = "uncompressed")]
+    pub compression: Compression,
+    /// How long a record may wait for others of its batch.
+    #[serde(default = "five_millis")]
+    pub linger: Span,
+    /// Memory of records that are produced and not yet acknowledged.
+    #[serde(default = "default_queue")]
+    pub queue: Size,
+    /// Largest record; a larger one is refused before it is produced.
+    #[serde(default = "one_mib")]
+    pub max_message: Size,
+    /// Whether every record carries the header "millrace": shard, commit LSN, ordinal, module digest.
+    #[serde(default = "yes")]
+    pub headers: bool,
+    /// How long a record may stay unacknowledged before the task halts; 0s: for ever.
+    #[serde(default = "never")]
+    pub delivery_timeout: Span,
+    /// Further properties of librdkafka; those that keep order, loss and secrets safe are refused.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub properties: BTreeMap<String, String>,
+}
+
+fn plaintext() -> Protocol {
+    Protocol::Plaintext
+}
+
+fn uncompressed() -> Compression {
+    Compression::None
+}
+
+fn five_millis() -> Span {
+    Span::millis(5)
+}
+
+fn default_queue() -> Size {
+    Size::mib(32)
+}
+
+fn one_mib() -> Size {
+    Size::mib(1)
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn never() -> Span {
+    Span::secs(0)
+}
+
+/// Properties the task file may not name, with the key or the reason that stands for them.
+const OWN_PROPERTIES: [(&str, &str); 33] = [
+    ("bootstrap.servers", "is sink.brokers"),
+    ("metadata.broker.list", "is sink.brokers"),
+    ("security.protocol", "is sink.protocol"),
+    ("sasl.mechanism", "is sink.sasl_mechanism"),
+    ("sasl.mechanisms", "is sink.sasl_mechanism"),
+    ("sasl.username", "is sink.username"),
+    ("sasl.password", "is sink.password"),
+    ("ssl.ca.location", "is sink.ca"),
+    ("ssl.certificate.location", "is sink.cert"),
+    ("ssl.key.location", "is sink.key"),
+    ("compression.codec", "is sink.compression"),
+    ("compression.type", "is sink.compression"),
+    ("linger.ms", "is sink.linger"),
+    ("queue.buffering.max.ms", "is sink.linger"),
+    ("queue.buffering.max.kbytes", "is sink.queue"),
+    ("queue.buffering.max.messages", "is sink.queue"),
+    ("message.max.bytes", "is sink.max_message"),
+    ("message.timeout.ms", "is sink.delivery_timeout"),
+    ("delivery.timeout.ms", "is sink.delivery_timeout"),
+    ("transactional.id", "belongs to the gateway: it fences a second owner of the task"),
+    ("enable.idempotence", "belongs to the gateway: without it records repeat and change places"),
+    ("enable.gapless.guarantee", "belongs to the gateway: without it records are lost"),
+    ("acks", "belongs to the gateway: only acks = all loses nothing"),
+    ("request.required.acks", "belongs to the gateway: only acks = all loses nothing"),
+    ("max.in.flight", "belongs to the gateway: it keeps the order"),
+    ("max.in.flight.requests.per.connection", "belongs to the gateway: it keeps the order"),
+    ("retries", "belongs to the gateway: it keeps records from being lost"),
+    ("message.send.max.retries", "belongs to the gateway: it keeps records from being lost"),
+    ("partitioner", "belongs to the gateway: the router chooses the partition"),
+    ("queuing.strategy", "belongs to the gateway: it keeps the order"),
+    ("delivery.report.only.error", "belongs to the gateway: it must hear of every record"),
+    ("allow.auto.create.topics", "belongs to the gateway: topics are created with route.partitions or not at all"),
+    ("plugin.library.paths", "is refused: it would load foreign code"),
+];
+
+/// Why a property may not be given, if it may not.
+fn refuses_property(name: &str) -> Option<String> {
+    if let Some((_, why)) = OWN_PROPERTIES.iter().find(|(own, _)| *own == name) {
+        return Some((*why).to_owned());
+    }
+    // A property's value is shown by `config print`: secrets have no place there (I9).
+    let secret = ["password", "secret", ".pem", "jaas", "token"].iter().any(|part| name.contains(part));
+    secret.then(|| "is refused: properties are shown, a secret belongs in sink.password or in a file".to_owned())
+}
+
+impl Sink {
+    /// The brokers as librdkafka takes them.
+    pub fn bootstrap_servers(&self) -> String {
+        self.brokers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+
+    pub(super) fn check(&self, problems: &mut Problems) {
+        let kafka = self.kind == SinkKind::Kafka;
+        if kafka && !(1..=10).contains(&self.brokers.len()) {
+            problems.refuse(&["sink.brokers", "sink.kind"], "must name 1 to 10 brokers");
+        }
+        let login = [
+            ("sink.sasl_mechanism", self.sasl_mechanism.is_some()),
+            ("sink.username", self.username.is_some()),
+            ("sink.password", self.password.is_some()),
+        ];
+        for (path, given) in login {
+            if given != self.protocol.has_login() {
+                let rule = if given {
+                    "has no effect: the protocol is not sasl_plaintext or sasl_ssl"
+                } else {
+                    "is missing: the sasl protocols need sasl_mechanism, username and password"
+                };
+                problems.refuse(&[path, "sink.protocol"], rule);
+            }
+        }
+        for (path, given) in [("sink.ca", &self.ca), ("sink.cert", &self.cert), ("sink.key", &self.key)] {
+            if given.is_some() && !self.protocol.has_tls() {
+                problems.refuse(&[path, "sink.protocol"], "has no effect: the protocol is not ssl or sasl_ssl");
+            }
+        }
+        if self.cert.is_some() != self.key.is_some() {
+            let path = if self.key.is_some() { "sink.cert" } else { "sink.key" };
+            problems.refuse(&[path, "sink.cert", "sink.key"], "is missing: cert and key go together");
+        }
+        for name in self.properties.keys() {
+            if let Some(why) = refuses_property(name) {
+                problems.refuse(&[&format!("sink.properties.{name}")], why);
+            }
+        }
+        // librdkafka's bounds: linger.ms to 900,000; message.max.bytes 1000 to 1,000,000,000.
+        problems.span("sink.linger", self.linger, Span::millis(0), Span::secs(900));
+        problems.size("sink.queue", self.queue, Size::mib(1), Size::mib(2047 * 1024));
+        problems.size("sink.max_message", self.max_message, Size::kib(1), Size::bytes(1_000_000_000));
+        problems.span("sink.delivery_timeout", self.delivery_timeout, Span::secs(0), Span::secs(86_400 * 7));
+        if self.queue < self.max_message {
+            problems.refuse(&["sink.queue", "sink.max_message"], "must be at least sink.max_message");
+        }
+    }
+}
+
+/// Where positions are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PositionStore {
+    /// A compacted topic, shared by any number of tasks.
+    Topic,
+    /// A local file, under a lock.
+    File,
+}
+
+/// `[position]`
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PositionConfig {
+    /// Where positions are kept. Default: topic; file where the sink is no Kafka.
+    #[serde(default = "in_topic")]
+    pub store: PositionStore,
+    /// The compacted topic.
+    #[serde(default = "default_topic")]
+    pub topic: TopicName,
+    /// Its replicas where the gateway creates it.
+    #[serde(default = "one_replica")]
+    pub replication_factor: Bounded<1, 32_767>,
+    /// The file, for store = "file".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// How often the position is written while it moves.
+    #[serde(default = "one_second")]
+    pub interval: Span,
+}
+
+fn in_topic() -> PositionStore {
+    PositionStore::Topic
+}
+
+fn default_topic() -> TopicName {
+    super::derive::parsed("millrace-positions")
+}
+
+fn one_replica() -> Bounded<1, 32_767> {
+    Bounded::new(1)
+}
+
+fn one_second() -> Span {
+    Span::secs(1)
+}
+
+impl PositionConfig {
+    pub(super) fn check(&self, sink: &Sink, problems: &mut Problems) {
+        match self.store {
+            PositionStore::File if self.path.is_none() => {
+                problems
+                    .refuse(&["position.path", "position.store", "sink.kind"], "is missing: store = \"file\" needs it");
+            }
+            PositionStore::Topic if sink.kind != SinkKind::Kafka => {
+                problems.refuse(&["position.store", "sink.kind"], "must be \"file\": the sink has no topics");
+            }
+            PositionStore::Topic if self.path.is_some() => {
+                problems.refuse(&["position.path", "position.store"], "has no effect with store = \"topic\"");
+            }
+            _ => {}
+        }
+        problems.span("position.interval", self.interval, Span::millis(10), Span::secs(600));
+    }
+}

@@ -1,0 +1,216 @@
+//! The rules one by one: a legal value on the boundary and an illegal one just beyond it.
+
+use super::{refused, with};
+
+/// `key: [legal values], [illegal values]`, each value as TOML.
+const RULES: &[(&str, &[&str], &[&str])] = &[
+    ("task.name", &["'abcd'", "'A-_9'"], &["'abc'", "'1abc'", "'-abc'", "'ab.c'", "'äbcd'", "''", "5"]),
+    ("task.description", &["''", "'Ö, 5 # $ ()'"], &["'a!'", "'a=b'", "'<'", "'>'", "\"'\"", "'&'", "'\"'", "'\\'"]),
+    ("source.kind", &["'postgresql'"], &["'PostgreSQL'", "'gaussdb'"]),
+    ("source.hosts", &["['a:1']", "['/run:5432', '[::1]:1']"], &["[]", "'a:1'", "[5]", "['a']"]),
+    ("source.database", &["'a b'"], &["''", "\"a\\u0000b\""]),
+    ("source.user", &["'u'"], &["''"]),
+    (
+        "source.password",
+        &["'x'", "{ env = 'X' }", "{ file = 'x' }"],
+        &["{}", "{ env = '' }", "{ env = 'A=B' }", "{ x = 'y' }", "5"],
+    ),
+    (
+        "source.sslmode",
+        &["'disable'", "'allow'", "'prefer'", "'require'", "'verify-ca'", "'verify-full'"],
+        &["'verify_full'", "'on'", "true"],
+    ),
+    ("source.slot", &["'a'", "'_9'"], &["''", "'9a'", "'A'", "'a-b'", "'a.b'"]),
+    ("source.publication", &["'Any name'"], &["''"]),
+    ("source.create_publication", &["true", "false"], &["'true'", "1"]),
+    ("source.connect_timeout", &["'100ms'", "'10m'"], &["'99ms'", "'601s'", "'10'", "10"]),
+    ("source.status_interval", &["'100ms'", "'60s'"], &["'99ms'", "'61s'"]),
+    ("source.max_message", &["'64KiB'", "'1GiB'"], &["'65535B'", "'1025MiB'", "'1GB'"]),
+    ("source.slot_busy_timeout", &["'0s'", "'24h'"], &["'25h'", "'-1s'"]),
+    (
+        "objects.include",
+        &["['*.*']", "['public.\"a b\"', 's.t*x']"],
+        &["[]", "['public']", "['a.b.c']", "['.a']", "['a.']", "['a.b c']", "['a.b?']", "['a.\"b']"],
+    ),
+    ("objects.exclude", &["[]", "['a.*']"], &["['*']"]),
+    ("route.topic_policy", &["1", "2", "3"], &["-1", "4", "5", "'1'"]),
+    ("route.partition_policy", &["1", "2"], &["0", "3", "-1", "4"]),
+    ("route.topic", &[], &["'orders'", "'a b'"]),
+    (
+        "route.topic_name_format",
+        &["'$tablename$'", "'a.b_c-$database$.$tablename$'"],
+        &[
+            "''",
+            "'$database$-$schema$'",
+            "'$tablename$/x'",
+            "'$tablename$$'",
+            "'$table$-$tablename$'",
+            "'$tablename$ä'",
+        ],
+    ),
+    ("route.sanitize", &["true"], &["'yes'"]),
+    ("route.partitions", &["1", "2147483647"], &["0", "2147483648", "'1'", "1.0"]),
+    ("route.replication_factor", &["1", "32767"], &["0", "32768"]),
+    ("route.create_topics", &["false"], &["0"]),
+    (
+        "route.topic_settings",
+        &["{ 'retention.ms' = '1' }"],
+        &["{ 'retention.ms' = 1 }", "{ 'cleanup.policy' = 'compact,delete' }"],
+    ),
+    ("format.profile", &["'drs'", "'mysql-like'"], &["'debezium'"]),
+    ("format.db_type", &["'GaussDB'"], &["''"]),
+    ("format.sql_type", &["'jdbc'", "'omit'"], &["'odbc'"]),
+    ("format.html_escape", &["false"], &["'no'"]),
+    ("format.binary", &["'hex'", "'hex_upper'", "'pg'", "'byte_list'"], &["'base64'"]),
+    ("modules.filter", &["[{ path = 'a' }]"], &["[{ path = '' }]", "[{}]", "{ path = 'a' }"]),
+    (
+        "modules.route",
+        &["{ path = 'a', config = { a = 1 } }"],
+        &["{ path = 'a', config = 1 }", "{ path = 'a', sha256 = '00' }"],
+    ),
+    (
+        "modules.limits",
+        &["{ call_timeout = '10ms', memory = '1MiB' }", "{ memory = '4GiB', log_lines_per_second = 0 }"],
+        &[
+            "{ call_timeout = '9ms' }",
+            "{ init_timeout = '601s' }",
+            "{ memory = '1023KiB' }",
+            "{ output = '63KiB' }",
+            "{ log_lines_per_second = -1 }",
+            "{ x = 1 }",
+        ],
+    ),
+    ("sink.kind", &["'kafka'"], &["'file'"]),
+    ("sink.brokers", &["['a:1']"], &["[]", "['a']", "['a:65536']", "['/x:1']"]),
+    ("sink.protocol", &["'plaintext'", "'ssl'"], &["'SSL'", "'sasl_ssl'", "'sasl_plaintext'"]),
+    ("sink.sasl_mechanism", &[], &["'PLAIN'", "'GSSAPI'"]),
+    ("sink.ca", &[], &["'ca.pem'"]),
+    ("sink.compression", &["'none'", "'lz4'", "'zstd'", "'snappy'", "'gzip'"], &["'LZ4'"]),
+    ("sink.linger", &["'0s'", "'15m'"], &["'901s'"]),
+    ("sink.queue", &["'1MiB'"], &["'1023KiB'"]),
+    ("sink.max_message", &["'1KiB'", "'32MiB'"], &["'1023B'", "'33MiB'"]),
+    ("sink.headers", &["false"], &["0"]),
+    ("sink.delivery_timeout", &["'0s'", "'168h'"], &["'169h'"]),
+    (
+        "sink.properties",
+        &["{ 'socket.keepalive.enable' = 'true' }"],
+        &[
+            "{ acks = '1' }",
+            "{ 'enable.idempotence' = 'false' }",
+            "{ 'message.timeout.ms' = '1' }",
+            "{ 'transactional.id' = 'x' }",
+            "{ 'bootstrap.servers' = 'a:1' }",
+            "{ 'sasl.password' = 'x' }",
+            "{ 'plugin.library.paths' = 'x' }",
+        ],
+    ),
+    ("position.store", &["'topic'"], &["'file'", "'etcd'"]),
+    ("position.topic", &["'a'"], &["''", "'.'", "'..'", "'a b'"]),
+    ("position.replication_factor", &["1"], &["0"]),
+    ("position.path", &[], &["'x'"]),
+    ("position.interval", &["'10ms'", "'10m'"], &["'9ms'", "'601s'"]),
+    ("pipeline.batch_changes", &["1", "65536"], &["0", "65537"]),
+    ("pipeline.batch_bytes", &["'4KiB'"], &["'4095B'", "'65MiB'"]),
+    ("pipeline.budget", &["'64MiB'"], &["'1023KiB'"]),
+    ("pipeline.workers", &["1"], &["0", "257"]),
+    ("pipeline.drain_timeout", &["'0s'", "'1h'"], &["'61m'"]),
+    ("pipeline.on_halt", &["'stay'", "'exit'"], &["'restart'"]),
+    ("admin.listen", &["'127.0.0.1:0'", "'[::1]:1'"], &["'localhost:1'", "'127.0.0.1'", "9640"]),
+    ("admin.status_file", &["'x'", "''"], &["5"]),
+];
+
+#[test]
+fn each_key_at_its_boundary() {
+    for (key, legal, illegal) in RULES {
+        for value in *legal {
+            assert_eq!(refused(&[&format!("{key} = {value}")]), Vec::<String>::new(), "{key} = {value}");
+        }
+        for value in *illegal {
+            let paths = refused(&[&format!("{key} = {value}")]);
+            let section = key.split('.').next().unwrap();
+            assert!(
+                !paths.is_empty() && paths.iter().all(|path| path.starts_with(section)),
+                "{key} = {value}: {paths:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn lengths_at_their_boundary() {
+    for (key, most, character) in [
+        ("task.name", 50, "a"),
+        ("task.description", 256, "ö"),
+        ("source.database", 63, "a"),
+        ("source.user", 63, "a"),
+        ("source.slot", 63, "a"),
+        ("source.publication", 63, "a"),
+        ("position.topic", 249, "a"),
+        ("format.db_type", 64, "a"),
+    ] {
+        let line = |length: usize| format!("{key} = '{}'", character.repeat(length));
+        assert_eq!(refused(&[&line(most)]), Vec::<String>::new(), "{key}");
+        assert_eq!(refused(&[&line(most + 1)]), [key]);
+    }
+    let hosts = |key: &str, n: usize| format!("{key} = [{}]", vec!["'a:1'"; n].join(", "));
+    for key in ["source.hosts", "sink.brokers"] {
+        assert_eq!(refused(&[&hosts(key, 10)]), Vec::<String>::new());
+        assert_eq!(refused(&[&hosts(key, 11)]), [key]);
+    }
+}
+
+/// The documented pairs of topic and partition policy, and no others.
+#[test]
+fn policy_pairs() {
+    const ALLOWED: [&[i64]; 4] = [&[0, 1, 2, 3], &[1, 2], &[0, 1, 3], &[0, 1]];
+    for topic in 0..4_i64 {
+        for partition in 0..4_i64 {
+            let name = if topic == 0 { "topic = 'a'" } else { "sanitize = false" };
+            let line = format!("route = {{ topic_policy = {topic}, partition_policy = {partition}, {name} }}");
+            let allowed = ALLOWED[topic as usize].contains(&partition);
+            let expected: &[&str] = if allowed { &[] } else { &["route.partition_policy"] };
+            assert_eq!(refused(&[&line]), expected, "{line}");
+        }
+    }
+}
+
+#[test]
+fn keys_that_need_or_exclude_each_other() {
+    let sasl =
+        "sink = { protocol = 'sasl_ssl', sasl_mechanism = 'SCRAM-SHA-512', username = 'u', password = 'p', ca = 'c' }";
+    assert_eq!(refused(&[sasl]), Vec::<String>::new());
+    let cases: &[(&str, &[&str])] = &[
+        ("route.topic_policy = 0", &["route.topic"]),
+        ("route = { topic_policy = 0, topic = 'a', topic_name_format = '$tablename$' }", &["route.topic_name_format"]),
+        ("route = { topic_policy = 2, topic_name_format = '$database$-$schema$' }", &["route.topic_name_format"]),
+        ("route = { topic_policy = 2, topic_name_format = 'fixed' }", &["route.topic_name_format"]),
+        ("route = { topic_policy = 3, topic_name_format = '$database$' }", &["route.topic_name_format"]),
+        ("route = { topic_policy = 3, topic_name_format = '$schema$-$tablename$' }", &["route.topic_name_format"]),
+        ("route = { topic_policy = 7, topic = 'a', partition_policy = 0 }", &["route.topic_policy"]),
+        ("route = { topic_policy = 0, topic = 'millrace-positions' }", &["position.topic"]),
+        ("source.client_cert = 'c'", &["source.client_key"]),
+        ("source.client_key = 'c'", &["source.client_cert"]),
+        ("source = { sslmode = 'disable', root_cert = 'c' }", &["source.root_cert"]),
+        ("sink = { protocol = 'ssl', cert = 'c' }", &["sink.key"]),
+        ("sink = { protocol = 'ssl', key = 'c' }", &["sink.cert"]),
+        ("sink.protocol = 'sasl_ssl'", &["sink.password", "sink.sasl_mechanism", "sink.username"]),
+        ("sink.username = 'u'", &["sink.username"]),
+        ("sink = { kind = 'blackhole', brokers = [] }", &["position.path"]),
+        ("position.store = 'file'", &["position.path"]),
+        ("pipeline = { workers = 256, batch_bytes = '256KiB' }", &["pipeline.budget"]),
+        ("pipeline.budget = '2MiB'\nsink = { queue = '4MiB', max_message = '3MiB' }", &["pipeline.budget"]),
+    ];
+    for (lines, expected) in cases {
+        assert_eq!(refused(&[lines]), *expected, "{lines}");
+    }
+    assert!(with(&["sink = { kind = 'blackhole', brokers = [] }", "position.path = 'x'"]).is_ok());
+    assert!(with(&["route = { sanitize = true, topic_name_format = '$tablename$ ä' }"]).is_ok());
+}
+
+#[test]
+fn sections_that_are_no_tables_and_text_that_is_no_toml() {
+    assert_eq!(refused(&["route = 5"]), ["route"]);
+    assert!(refused(&["source = 5"]).iter().all(|path| path == "source"));
+    let problems = super::parse("[task\n", std::path::Path::new("/")).unwrap_err();
+    assert!(problems.to_string().starts_with("line 1, column"), "{problems}");
+}
