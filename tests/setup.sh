@@ -10,6 +10,7 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 want=()
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null 2>&1 || want+=(postgresql)
 pkg-config --exists openssl 2>/dev/null || want+=(libssl-dev pkg-config)
+command -v openssl >/dev/null 2>&1 || want+=(openssl)
 java -version >/dev/null 2>&1 || want+=(default-jdk-headless)
 command -v mvn >/dev/null 2>&1 || [ -d "$cache/libs" ] || want+=(maven)
 if [ ${#want[@]} -gt 0 ]; then

@@ -4,6 +4,7 @@ use crate::process::{Exit, Process, ProcessSignal};
 use crate::sql::{Database, Session};
 use crate::{eventually, ports, scratch};
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -63,6 +64,29 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 impl Postgres {
     /// Starts a new empty server; `settings` are lines for postgresql.conf.
     pub fn start(settings: &str) -> Self {
+        Self::start_on(settings, |_| {})
+    }
+
+    /// As [`Self::start`], with the certificate `server.pem`, its key `server.key` and the authority `authority.pem` of
+    /// `certificates`, and lines of pg_hba.conf before the usual ones. The map `gateway` lets a certificate for the role [`USER`]
+    /// log in as `certified`.
+    pub fn start_with_tls(certificates: &Path, hba: &str) -> Self {
+        let settings =
+            "ssl = on\nssl_cert_file = 'server.pem'\nssl_key_file = 'server.key'\nssl_ca_file = 'authority.pem'";
+        Self::start_on(settings, |data| {
+            for name in ["server.pem", "server.key", "authority.pem"] {
+                let file = data.join(name);
+                std::fs::copy(certificates.join(name), &file).expect("copy a certificate");
+                hand_over(&file);
+                std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("set the mode of a key");
+            }
+            std::fs::write(data.join("pg_hba.conf"), format!("{hba}\n{HBA}")).expect("write pg_hba.conf");
+            std::fs::write(data.join("pg_ident.conf"), format!("gateway {USER} certified\n"))
+                .expect("write pg_ident.conf");
+        })
+    }
+
+    fn start_on(settings: &str, prepare: impl FnOnce(&Path)) -> Self {
         let dir = scratch::folder("pg");
         hand_over(&dir);
         let copy = Command::new("cp").arg("-a").arg(template()).arg(dir.join("data")).status().expect("run cp");
@@ -70,6 +94,7 @@ impl Postgres {
         let port = ports::free();
         let own = format!("{SETTINGS}port = {port}\nunix_socket_directories = '{}'\n{settings}\n", dir.display());
         std::fs::write(dir.join("data/millrace.conf"), own).expect("write the server's settings");
+        prepare(&dir.join("data"));
         let mut server = Self { dir, port, process: None };
         server.start_again();
         server.database_named("postgres").exec(&format!(
