@@ -6,6 +6,9 @@ use millrace_tests::postgres::{Postgres, Stop};
 use millrace_tests::shop::{self, Workload};
 use millrace_tests::topics::Record;
 use millrace_tests::{seed, servers};
+use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -30,6 +33,36 @@ fn servers_keep_their_data_across_restarts() {
     assert_eq!(kafka.topic_setting("kept", "retention.ms").as_deref(), Some("1234567"));
     kafka.delete_topic("kept");
     kafka.stop();
+}
+
+#[test]
+fn readers_see_every_partition_key_and_header() {
+    let kafka = servers::kafka();
+    let mut reader = kafka.reader(&["harness-one", "harness-two"]);
+    kafka.create_topic("harness-one", 3, &[]);
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", kafka.address()).create().expect("create a producer");
+    let mut end_offsets = kafka.end_offsets("harness-two");
+    assert_eq!(end_offsets(), 0);
+    kafka.create_topic("harness-two", 1, &[]);
+    for (n, topic) in ["harness-one", "harness-one", "harness-two"].into_iter().enumerate() {
+        let headers = OwnedHeaders::new().insert(Header { key: "h", value: Some("v") });
+        let (key, value, partition) = (n.to_string(), format!("{{\"n\":{n}}}"), if n == 0 { 2 } else { 0 });
+        let record = BaseRecord::to(topic).key(&key).payload(&value).partition(partition).headers(headers);
+        producer.send(record).map_err(|(e, _)| e).expect("send");
+    }
+    producer.flush(Duration::from_secs(10)).expect("flush");
+    let mut records: Vec<_> = reader.exactly(3, Duration::from_secs(10)).to_vec();
+    records.sort_by_key(Record::key_text);
+    assert_eq!(
+        records.iter().map(|r| (r.topic.as_str(), r.partition)).collect::<Vec<_>>(),
+        [("harness-one", 2), ("harness-one", 0), ("harness-two", 0)]
+    );
+    assert!(records.iter().all(|r| r.headers == [("h".to_owned(), b"v".to_vec())] && r.position().is_none()));
+    assert_eq!((records[1].json()["n"].as_u64(), end_offsets()), (Some(1), 1));
+    let short =
+        catch_unwind(AssertUnwindSafe(|| kafka.reader(&["harness-one"]).exactly(1, Duration::from_secs(10)).len()));
+    assert!(short.is_err(), "one record more than there should be is noticed");
 }
 
 /// Records as a faultless gateway would make them from the history.
