@@ -9,6 +9,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// A running `millrace run`.
@@ -194,12 +195,32 @@ pub fn millrace(args: &[&str]) -> Output {
     command.args(args).stdin(Stdio::null()).output().expect("run millrace")
 }
 
-/// The gateway's program file: `MILLRACE_BIN`, or what stands beside or above this program.
-pub fn program() -> PathBuf {
-    if let Some(path) = std::env::var_os("MILLRACE_BIN") {
-        return path.into();
+/// The gateway's program file: `MILLRACE_BIN`, or what cargo puts beside this program. A test (which cargo puts into `deps`) has it
+/// built first, with failpoints, so that it never runs against what was built before the last edit.
+pub fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        if let Some(path) = std::env::var_os("MILLRACE_BIN") {
+            return path.into();
+        }
+        let own = std::env::current_exe().expect("the path of this program");
+        let dir = own.parent().expect("a program lies in a folder");
+        let profile_dir = if dir.ends_with("deps") { build(dir.parent().expect("deps lies in a folder")) } else { dir };
+        let program = profile_dir.join("millrace");
+        assert!(program.is_file(), "{} is missing: cargo build --release -p millrace", program.display());
+        program
+    })
+}
+
+/// Builds the gateway into the target folder that holds `profile_dir`; quick when nothing has changed.
+fn build(profile_dir: &Path) -> &Path {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["build", "--quiet", "--package", "millrace", "--features", "millrace/failpoints", "--target-dir"]);
+    command.arg(profile_dir.parent().expect("a profile's folder lies in the target folder"));
+    if profile_dir.ends_with("release") {
+        command.arg("--release");
     }
-    let own = std::env::current_exe().expect("the path of this program");
-    let found = own.ancestors().skip(1).take(2).map(|dir: &Path| dir.join("millrace")).find(|path| path.is_file());
-    found.expect("no millrace beside the tests: cargo build --release -p millrace --features failpoints")
+    let out = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("run cargo");
+    assert!(out.status.success(), "cannot build the gateway:\n{}", String::from_utf8_lossy(&out.stderr));
+    profile_dir
 }
