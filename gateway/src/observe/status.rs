@@ -1,0 +1,218 @@
+//! The state of the task as people and probes ask for it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use millrace_batch::{Failure, Lsn};
+use serde::{Serialize, Serializer};
+
+use super::Metrics;
+
+/// What the task is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Connecting, checking, loading modules.
+    Starting,
+    /// Changes flow.
+    Streaming,
+    /// Waiting for the next attempt after a transient failure.
+    Retrying,
+    /// Waiting for a person after a definite failure.
+    Halted,
+    /// Delivering what was read, then ending.
+    Draining,
+}
+
+impl State {
+    /// All of them.
+    pub const ALL: [State; 5] = [State::Starting, State::Streaming, State::Retrying, State::Halted, State::Draining];
+
+    /// Its name in answers, logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Starting => "starting",
+            State::Streaming => "streaming",
+            State::Retrying => "retrying",
+            State::Halted => "halted",
+            State::Draining => "draining",
+        }
+    }
+}
+
+/// What does not change while the process runs.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct About {
+    /// Task name.
+    pub task: String,
+    /// Replication slot.
+    pub slot: String,
+    /// Database at the source.
+    pub database: String,
+    /// Sink: its kind and where it is.
+    pub sink: String,
+}
+
+/// A module that is at work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LiveModule {
+    /// Stage: filter, map, route or format.
+    pub stage: String,
+    /// Name the module gives itself.
+    pub name: String,
+    /// SHA-256 of the component, hexadecimal.
+    pub sha256: String,
+}
+
+/// Where a shard stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct ShardStatus {
+    /// Number of the shard.
+    pub shard: u16,
+    /// End of the stream received.
+    #[serde(serialize_with = "as_text")]
+    pub received_lsn: Lsn,
+    /// End of the last transaction that is delivered, as all before it.
+    #[serde(serialize_with = "as_text")]
+    pub delivered_lsn: Lsn,
+    /// Durable position.
+    #[serde(serialize_with = "as_text")]
+    pub position_lsn: Lsn,
+    /// Confirmed to the slot.
+    #[serde(serialize_with = "as_text")]
+    pub confirmed_lsn: Lsn,
+    /// WAL between the end at the source and what is delivered.
+    pub lag_bytes: u64,
+    /// Time from commit to acknowledgement, milliseconds.
+    pub lag_ms: u64,
+    /// Records produced and not acknowledged.
+    pub in_flight: u64,
+    /// WAL the source keeps for the slot, bytes.
+    pub slot_retained_bytes: u64,
+}
+
+fn as_text<S: Serializer>(lsn: &Lsn, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(lsn)
+}
+
+/// Everything `/v1/status` shows.
+#[derive(Clone, Debug, Serialize)]
+pub struct Snapshot {
+    /// What does not change.
+    #[serde(flatten)]
+    pub about: About,
+    /// Version of the gateway.
+    pub version: &'static str,
+    /// What the task is doing.
+    pub state: State,
+    /// For how long, milliseconds.
+    pub state_ms: u64,
+    /// Whether it does its work.
+    pub ready: bool,
+    /// Whether records wait and the sink acknowledges none.
+    pub stalled: bool,
+    /// Records delivered per second, over the last seconds.
+    pub rate: f64,
+    /// Changes received since the start.
+    pub changes_received: u64,
+    /// Records delivered since the start.
+    pub records_delivered: u64,
+    /// Where each shard stands.
+    pub shards: Vec<ShardStatus>,
+    /// The failure that halts or delays it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// The modules at work.
+    pub modules: Vec<LiveModule>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    since: Instant,
+    failure: Option<Failure>,
+    modules: Vec<LiveModule>,
+    rate: f64,
+}
+
+/// The state of one task.
+#[derive(Debug)]
+pub struct Status {
+    about: About,
+    inner: Mutex<Inner>,
+}
+
+impl Status {
+    pub(super) fn new(about: About) -> Status {
+        let inner =
+            Inner { state: State::Starting, since: Instant::now(), failure: None, modules: Vec::new(), rate: 0.0 };
+        Status { about, inner: Mutex::new(inner) }
+    }
+
+    // A panic elsewhere leaves the state readable: each change of it is one assignment.
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn enter(&self, state: State, failure: Option<Failure>) {
+        let mut inner = self.inner();
+        if inner.state != state {
+            inner.since = Instant::now();
+        }
+        inner.state = state;
+        inner.failure = failure;
+    }
+
+    /// The modules at work, in the order of the chain.
+    pub fn modules(&self, modules: Vec<LiveModule>) {
+        self.inner().modules = modules;
+    }
+
+    pub(super) fn rate(&self, rate: f64) {
+        self.inner().rate = rate;
+    }
+
+    /// What the task is doing.
+    pub fn state(&self) -> State {
+        self.inner().state
+    }
+
+    /// The failure that halts or delays it.
+    pub fn failure(&self) -> Option<Failure> {
+        self.inner().failure.clone()
+    }
+
+    pub(super) fn snapshot(&self, metrics: &Metrics) -> Snapshot {
+        let inner = self.inner();
+        let [received_lsn, delivered_lsn, position_lsn, confirmed_lsn] = metrics.lsns();
+        let stalled = metrics.is_stalled();
+        Snapshot {
+            about: self.about.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            state: inner.state,
+            state_ms: millis(inner.since.elapsed()),
+            ready: inner.state == State::Streaming && !stalled,
+            stalled,
+            rate: (inner.rate * 10.0).round() / 10.0,
+            changes_received: metrics.changes(),
+            records_delivered: metrics.delivered_records(),
+            shards: vec![ShardStatus {
+                shard: 0,
+                received_lsn,
+                delivered_lsn,
+                position_lsn,
+                confirmed_lsn,
+                lag_bytes: metrics.lag_bytes(),
+                lag_ms: metrics.lag_ms(),
+                in_flight: metrics.records_in_flight(),
+                slot_retained_bytes: metrics.slot_retained_bytes(),
+            }],
+            failure: inner.failure.clone(),
+            modules: inner.modules.clone(),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
