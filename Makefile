@@ -20,6 +20,7 @@ demo: setup ## stream a small shop's orders from a private PostgreSQL through th
 
 test: setup ## every test, with a real PostgreSQL and a real Apache Kafka on loopback
 	tests/setup.sh
+	.ci/prebuilt.sh
 	guest-sdk/build.sh
 	$(CARGO) test --release --workspace $(FAILPOINTS)
 
