@@ -83,12 +83,11 @@ impl Gateway {
         serde_json::from_str(&body).unwrap_or_else(|e| panic!("/v1/status is no JSON ({e}): {body}"))
     }
 
-    /// Value of a metric without labels.
-    pub fn metric(&mut self, name: &str) -> f64 {
-        let (_, body) = self.get("/metrics").expect("the gateway answers");
-        let line = body.lines().find(|line| line.split([' ', '{']).next() == Some(name));
-        let line = line.unwrap_or_else(|| panic!("no metric {name} in\n{body}"));
-        line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a metric's value")
+    /// Value of the first series of a metric; `None` while the gateway does not answer or has no such metric.
+    pub fn metric(&mut self, name: &str) -> Option<f64> {
+        let (_, body) = self.get("/metrics")?;
+        let line = body.lines().find(|line| line.split([' ', '{']).next() == Some(name))?;
+        line.rsplit(' ').next()?.parse().ok()
     }
 
     /// Waits until `/readyz` says 200.
@@ -99,6 +98,11 @@ impl Gateway {
     /// Waits until it reports `state`.
     pub fn wait_state(&mut self, state: &str, limit: Duration) {
         self.wait(state, limit, |_, body| body["state"] == state);
+    }
+
+    /// Waits until `/readyz` says 503: it does not deliver.
+    pub fn wait_unready(&mut self, limit: Duration) -> Value {
+        self.wait("unready", limit, |code, _| code == 503)
     }
 
     /// Waits until it stands halted with this failure code; it must still be up and say why in its log, with a mend.

@@ -34,7 +34,7 @@ fn the_broker_stops_is_killed_and_comes_back() {
     let workload = Workload::start(&database, seed, 3, Duration::from_millis(5));
     std::thread::sleep(Duration::from_millis(700));
     kafka.stop();
-    gateway.wait_state("retrying", SOON);
+    gateway.wait_unready(SOON);
     std::thread::sleep(Duration::from_secs(2));
     kafka.start_again();
     gateway.wait_ready(Duration::from_secs(60));
