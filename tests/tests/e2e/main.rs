@@ -6,6 +6,7 @@
 mod check;
 mod connect;
 mod crash;
+mod demo;
 mod harness;
 mod life;
 mod outage;
