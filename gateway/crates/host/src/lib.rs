@@ -1,1 +1,40 @@
-//! Placeholder while the workspace is being laid out.
+//! The host of transform modules.
+//!
+//! Owns everything between a batch of changes and the records it becomes: the Wasm engine and its limits, components and what is
+//! checked before one runs, the chain of stages `filter* map* route format`, and the check of every answer a module gives. A module
+//! cannot stop, starve, crash or corrupt the gateway and reaches nothing but `log` (I4).
+//!
+//! Must not know sockets, Kafka clients, async runtimes or the task's configuration file. All calls are synchronous: a chain
+//! belongs to one worker thread.
+//!
+//! ```text
+//! HostEngine --load--> Module --StageSpec--> Chain --announce(Relation)--> plans
+//!                                            Chain --process(Batch)-----> Records (topics by TopicTable)
+//! ```
+
+mod cache;
+mod chain;
+mod contract;
+pub mod defaults;
+mod engine;
+mod error;
+mod instance;
+mod limits;
+mod log;
+mod module;
+mod murmur;
+mod records;
+mod stage;
+mod stages;
+mod topic;
+mod view;
+
+pub use chain::{Chain, ChainSpec, Policy, Verdict};
+pub use engine::HostEngine;
+pub use error::{EngineError, Fault, FaultKind, HostError, ModuleError, StageKind};
+pub use limits::Limits;
+pub use module::{About, Digest, Module};
+pub use murmur::positive_murmur2;
+pub use records::{PartitionChoice, Record, Records};
+pub use stage::StageSpec;
+pub use topic::{TopicError, TopicId, TopicTable};

@@ -1,0 +1,50 @@
+//! What a module may use.
+//!
+//! Owns the numbers and why they are what they are. Enforced in `instance` (memory, tables, time), `engine` (stack), `module`
+//! (component size) and `log` (lines).
+
+use std::time::Duration;
+
+/// Limits of every instance of a module. The defaults suit modules compiled from Rust or C; raise them by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest one `announce` or `process` may take on the wall clock; granularity 10 ms. Default 1 s: a batch of 256 changes
+    /// takes 0.1-0.5 ms in a compiled module and about 15 ms in an interpreted one.
+    pub call_timeout: Duration,
+    /// Longest one start may take: instantiation, `about` or `init`. Default 5 s: interpreters start in milliseconds, but on a busy machine.
+    pub init_timeout: Duration,
+    /// Most linear memory of one instance, in bytes. Default 128 MiB: a batch, its projection and its output several times over.
+    pub memory_bytes: usize,
+    /// Most bytes one call may hand to the host. Default 64 MiB, far above a batch of the widest rows Kafka takes.
+    pub output_bytes: usize,
+    /// Log lines of one instance that reach the gateway's log per second; more are counted, not written. Default 20.
+    pub log_lines_per_second: u32,
+    /// Most bytes of a component. Default 32 MiB: a Python component is 18.5 MB, a JavaScript one 12 MB, a Rust one 0.07 MB.
+    pub component_bytes: usize,
+    /// Most elements of one table of an instance. Default 100 000: function tables of interpreters have some 20 000.
+    pub table_elements: usize,
+    /// Most tables of an instance. Default 64.
+    pub tables: usize,
+    /// Most core instances of a component. Default 64: a component is a handful of core modules.
+    pub instances: usize,
+    /// Most bytes of guest stack. Default 512 KiB: must fit the host thread's own stack (2 MiB by default) with room for the host.
+    /// Read when the engine is made; an instance cannot have another.
+    pub stack_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            call_timeout: Duration::from_secs(1),
+            init_timeout: Duration::from_secs(5),
+            memory_bytes: 128 << 20,
+            output_bytes: 64 << 20,
+            log_lines_per_second: 20,
+            component_bytes: 32 << 20,
+            table_elements: 100_000,
+            tables: 64,
+            instances: 64,
+            stack_bytes: 512 << 10,
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The format stage: records.
+
+use super::route::intern;
+use super::{check_faults, check_length, check_rising};
+use crate::contract::format;
+use crate::records::{Bytes, Header, Records, Routed, Row};
+use crate::stage::Reject;
+use crate::topic::{TopicId, TopicTable};
+
+/// Bits of an element of `marks`, as the contract numbers them.
+const NO_KEY: u8 = 1;
+const NULL_VALUE: u8 = 2;
+const ROUTED_KEY: u8 = 4;
+
+/// Checks an answer for `changes` changes; the numbers of its topics.
+pub(crate) fn check(answer: &format::Records, changes: usize, topics: &TopicTable) -> Result<Vec<TopicId>, Reject> {
+    check_faults(&answer.faults, changes)?;
+    let count = answer.changes.len();
+    check_length("key-ends", answer.key_ends.len(), count)?;
+    check_length("value-ends", answer.value_ends.len(), count)?;
+    check_length("topic-of", answer.topic_of.len(), count)?;
+    check_length("marks", answer.marks.len(), count)?;
+    let ids = intern(&answer.topics, topics)?;
+    let (mut change, mut start) = (0, 0);
+    for index in 0..count {
+        if answer.changes[index] < change || answer.changes[index] as usize >= changes {
+            let found = answer.changes[index];
+            return Err(Reject::bad(
+                "changes",
+                format_args!("record {index} is of change {found}: not in order, or not there"),
+            ));
+        }
+        change = answer.changes[index];
+        let (key, value) = (answer.key_ends[index], answer.value_ends[index]);
+        if key < start || value < key {
+            return Err(Reject::bad("key-ends and value-ends", format_args!("they do not rise at record {index}")));
+        }
+        let marks = answer.marks[index];
+        let keyless = marks & (NO_KEY | ROUTED_KEY);
+        if marks > NO_KEY | NULL_VALUE | ROUTED_KEY || keyless == NO_KEY | ROUTED_KEY {
+            return Err(Reject::bad("marks", format_args!("record {index} has {marks}")));
+        }
+        if (keyless != 0 && key != start) || (marks & NULL_VALUE != 0 && value != key) {
+            return Err(Reject::bad(
+                "marks",
+                format_args!("record {index} has bytes where its marks say there are none"),
+            ));
+        }
+        let topic = answer.topic_of[index];
+        if topic < -1 || topic >= ids.len() as i32 {
+            return Err(Reject::bad("topic-of", format_args!("record {index} has {topic} of {} topics", ids.len())));
+        }
+        start = value;
+    }
+    if start as usize != answer.arena.len() {
+        return Err(Reject::bad(
+            "value-ends",
+            format_args!("they end at {start}, the arena has {} bytes", answer.arena.len()),
+        ));
+    }
+    check_headers(&answer.headers, count)?;
+    Ok(ids)
+}
+
+fn check_headers(headers: &format::Headers, records: usize) -> Result<(), Reject> {
+    let count = headers.record_of.len();
+    check_length("headers.name-of", headers.name_of.len(), count)?;
+    check_length("headers.value-ends", headers.value_ends.len(), count)?;
+    check_rising("headers.value-ends", headers.value_ends.iter().copied(), headers.arena.len())?;
+    if headers.record_of.windows(2).any(|pair| pair[0] > pair[1])
+        || headers.record_of.last().is_some_and(|last| *last as usize >= records)
+    {
+        return Err(Reject::bad("headers.record-of", "not in order, or no such record"));
+    }
+    if headers.name_of.iter().any(|name| *name as usize >= headers.names.len()) {
+        return Err(Reject::bad("headers.name-of", "no such name"));
+    }
+    Ok(())
+}
+
+/// Takes a checked answer. `routed` and `origin` have one element per change of the call: where it goes, and its index in the
+/// batch the chain was given.
+pub(crate) fn take(
+    answer: format::Records,
+    ids: &[TopicId],
+    routed: impl Fn(usize) -> (Routed, u32),
+    out: &mut Records,
+) -> Result<(), Reject> {
+    // Most batches are one call, whose arena is kept as it came.
+    let base = u32::try_from(out.arena.len())
+        .ok()
+        .filter(|base| u32::try_from(answer.arena.len()).is_ok_and(|n| base.checked_add(n).is_some()));
+    let Some(base) = base else { return Err(Reject::bad("arena", "the records of the batch pass 4 GiB")) };
+    let header_base = out.headers.len();
+    let mut header = 0;
+    let mut start = base;
+    for index in 0..answer.changes.len() {
+        let (to, change) = routed(answer.changes[index] as usize);
+        let (key_end, value_end) = (base + answer.key_ends[index], base + answer.value_ends[index]);
+        let marks = answer.marks[index];
+        let key = if marks & ROUTED_KEY != 0 {
+            to.key.map_or(Bytes::None, |(start, end)| Bytes::Key(start, end))
+        } else if marks & NO_KEY != 0 {
+            Bytes::None
+        } else {
+            Bytes::Arena(start, key_end)
+        };
+        let value = if marks & NULL_VALUE != 0 { Bytes::None } else { Bytes::Arena(key_end, value_end) };
+        let topic =
+            usize::try_from(answer.topic_of[index]).ok().and_then(|at| ids.get(at)).copied().unwrap_or(to.topic);
+        out.rows.push(Row {
+            change,
+            topic,
+            partition: to.partition,
+            key,
+            value,
+            first_header: (header_base + header) as u32,
+        });
+        while answer.headers.record_of.get(header).is_some_and(|record| *record as usize <= index) {
+            header += 1;
+        }
+        start = value_end;
+    }
+    take_headers(answer.headers, out);
+    if out.arena.is_empty() {
+        out.arena = answer.arena;
+    } else {
+        out.arena.extend_from_slice(&answer.arena);
+    }
+    Ok(())
+}
+
+fn take_headers(headers: format::Headers, out: &mut Records) {
+    if headers.record_of.is_empty() {
+        return;
+    }
+    let (names, base) = (out.header_names.len() as u32, out.header_arena.len() as u32);
+    let mut start = base;
+    for (name, end) in headers.name_of.iter().zip(&headers.value_ends) {
+        out.headers.push(Header { name: names + name, start, end: base + end });
+        start = base + end;
+    }
+    out.header_names.extend(headers.names);
+    out.header_arena.extend_from_slice(&headers.arena);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::PartitionChoice;
+
+    fn good() -> format::Records {
+        format::Records {
+            arena: b"k1v1v2".to_vec(),
+            changes: vec![0, 1, 1],
+            key_ends: vec![2, 4, 6],
+            value_ends: vec![4, 6, 6],
+            topic_of: vec![-1, 0, -1],
+            marks: vec![0, ROUTED_KEY, NO_KEY | NULL_VALUE],
+            topics: vec!["other".into()],
+            headers: format::Headers {
+                names: vec!["h".into(), "i".into()],
+                arena: b"abc".to_vec(),
+                record_of: vec![0, 2, 2],
+                name_of: vec![0, 1, 0],
+                value_ends: vec![1, 1, 3],
+            },
+            faults: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn records_come_out_as_they_were_given() {
+        let topics = TopicTable::new();
+        let usual = topics.intern("usual").unwrap();
+        let mut out = Records::new();
+        out.keys.extend_from_slice(b"rk");
+        // Twice, as when a batch passes in parts.
+        for part in 0..2 {
+            let ids = check(&good(), 2, &topics).map_err(|_| "refused").unwrap();
+            let to = Routed { topic: usual, partition: PartitionChoice::Hash(9), key: Some((0, 2)) };
+            assert!(take(good(), &ids, |change| (to, part * 10 + change as u32), &mut out).is_ok());
+        }
+        let seen: Vec<_> = out
+            .iter()
+            .map(|r| {
+                let headers: Vec<_> = r.headers().collect();
+                (r.change, topics.name(r.topic).unwrap().to_string(), r.key, r.value, headers)
+            })
+            .collect();
+        let part = |n: u32| {
+            [
+                (n, "usual".to_owned(), Some(&b"k1"[..]), Some(&b"v1"[..]), vec![("h", &b"a"[..])]),
+                (n + 1, "other".to_owned(), Some(&b"rk"[..]), Some(&b"v2"[..]), vec![]),
+                (n + 1, "usual".to_owned(), None, None, vec![("i", &b""[..]), ("h", &b"bc"[..])]),
+            ]
+        };
+        assert_eq!(seen, [part(0), part(10)].concat());
+    }
+
+    #[test]
+    fn answers_that_do_not_fit_are_refused() {
+        let topics = TopicTable::new();
+        let spoil: [fn(&mut format::Records); 18] = [
+            |a| a.changes[2] = 2,
+            |a| a.changes[1] = 0,
+            |a| a.key_ends.truncate(1),
+            |a| a.value_ends.truncate(1),
+            |a| a.topic_of.truncate(1),
+            |a| a.marks.truncate(1),
+            |a| a.key_ends[1] = 3,
+            |a| a.value_ends[2] = 5,
+            |a| a.value_ends[2] = 7,
+            |a| a.arena.push(0),
+            |a| a.topic_of[0] = 1,
+            |a| a.topic_of[0] = -2,
+            |a| a.marks[0] = 8,
+            |a| a.marks[0] = NO_KEY,
+            |a| a.marks[1] = NULL_VALUE,
+            |a| a.headers.record_of[2] = 3,
+            |a| a.headers.name_of[0] = 2,
+            |a| a.headers.value_ends[1] = 9,
+        ];
+        for (n, spoil) in spoil.into_iter().enumerate() {
+            let mut bad = good();
+            spoil(&mut bad);
+            // The second is still in order: record 1 then belongs to change 0.
+            assert_eq!(matches!(check(&bad, 2, &topics), Err(Reject::Bad(_))), n != 1, "{n}: {bad:?}");
+        }
+    }
+}
