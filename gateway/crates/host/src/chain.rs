@@ -16,15 +16,6 @@ use crate::topic::{TopicId, TopicTable};
 use crate::view::{Image, Interest, View, empty};
 use millrace_batch::{Batch, Lsn, Relation, marks};
 
-/// What happens when a change cannot be handled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Policy {
-    /// The chain stops with the fault; the change is read again after the mend.
-    #[default]
-    Halt,
-}
-
 /// The stages of a task, in order.
 #[derive(Clone, Debug)]
 pub struct ChainSpec {

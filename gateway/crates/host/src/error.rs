@@ -132,10 +132,21 @@ pub enum ModuleError {
     About(String),
 }
 
-impl ModuleError {
-    /// The error a person sees, for a module the configuration calls `name`.
-    pub fn failure(&self, name: &str) -> Failure {
-        let (code, mend) = match self {
+/// A component that is not taken, by the name the configuration gives it.
+#[derive(Debug, thiserror::Error)]
+#[error("module {module}: {why}")]
+pub struct LoadError {
+    /// The module's name.
+    pub module: String,
+    /// The reason.
+    #[source]
+    pub why: ModuleError,
+}
+
+impl LoadError {
+    /// The error a person sees.
+    pub fn failure(&self) -> Failure {
+        let (code, mend) = match &self.why {
             ModuleError::TooLarge { .. } => {
                 ("module_too_large", "build it smaller or raise the limit on component size")
             }
@@ -160,7 +171,7 @@ impl ModuleError {
             ModuleError::WrongShape { .. } => ("module_wrong_shape", "build the module against this gateway's wit"),
             ModuleError::About(_) => ("module_about_failed", "make `describe.about` answer without any state"),
         };
-        Failure::definite(code, format!("loading module {name}"), self.to_string(), mend)
+        Failure::definite(code, format!("loading module {}", self.module), self.why.to_string(), mend)
     }
 }
 
@@ -346,6 +357,24 @@ impl HostError {
                 "report this as a bug of the gateway; the position was not moved",
             ),
         }
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Failure {
+        error.failure()
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Failure {
+        error.failure()
+    }
+}
+
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Failure {
+        error.failure()
     }
 }
 

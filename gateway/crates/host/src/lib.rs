@@ -29,9 +29,9 @@ mod stages;
 mod topic;
 mod view;
 
-pub use chain::{Chain, ChainSpec, Policy, Verdict};
+pub use chain::{Chain, ChainSpec, Verdict};
 pub use engine::HostEngine;
-pub use error::{EngineError, Fault, FaultKind, HostError, ModuleError, StageKind};
+pub use error::{EngineError, Fault, FaultKind, HostError, LoadError, ModuleError, StageKind};
 pub use limits::Limits;
 pub use module::{About, Digest, Module};
 pub use murmur::positive_murmur2;

@@ -5,7 +5,7 @@
 
 use crate::contract::{self, Interface, describe, filter, format, map, route};
 use crate::engine::HostEngine;
-use crate::error::{ModuleError, StageKind};
+use crate::error::{LoadError, ModuleError, StageKind};
 use crate::instance::{TEXT_LIMIT, explain, store};
 use crate::limits::Limits;
 use crate::log::line;
@@ -90,7 +90,11 @@ impl Module {
     ///
     /// # Errors
     /// Every [`ModuleError`] is definite: the file is not what the task needs.
-    pub fn load(engine: &HostEngine, name: &str, bytes: &[u8], pin: Option<[u8; 32]>) -> Result<Module, ModuleError> {
+    pub fn load(engine: &HostEngine, name: &str, bytes: &[u8], pin: Option<[u8; 32]>) -> Result<Module, LoadError> {
+        Module::check(engine, name, bytes, pin).map_err(|why| LoadError { module: name.to_owned(), why })
+    }
+
+    fn check(engine: &HostEngine, name: &str, bytes: &[u8], pin: Option<[u8; 32]>) -> Result<Module, ModuleError> {
         let limits = engine.limits();
         if bytes.len() > limits.component_bytes {
             return Err(ModuleError::TooLarge { bytes: bytes.len(), limit: limits.component_bytes });
@@ -275,7 +279,7 @@ fn exported_interfaces(engine: &Engine, component: &Component) -> Result<Vec<Str
 mod tests {
     use super::*;
 
-    fn load(bytes: &[u8], pin: Option<[u8; 32]>) -> ModuleError {
+    fn load(bytes: &[u8], pin: Option<[u8; 32]>) -> LoadError {
         let limits = Limits { component_bytes: 64, ..Limits::default() };
         let engine = HostEngine::new(limits, None).unwrap();
         Module::load(&engine, "m", bytes, pin).unwrap_err()
@@ -283,7 +287,7 @@ mod tests {
 
     #[test]
     fn what_is_no_component_is_refused_by_name() {
-        let code = |bytes: &[u8], pin| load(bytes, pin).failure("m").code;
+        let code = |bytes: &[u8], pin| load(bytes, pin).failure().code;
         assert_eq!(code(b"", None), "module_not_component");
         assert_eq!(code(CORE_HEADER, None), "module_not_component");
         assert_eq!(code(b"#!/bin/sh", None), "module_not_component");
