@@ -200,7 +200,7 @@ pub fn millrace(args: &[&str]) -> Output {
 }
 
 /// The gateway's program file: `MILLRACE_BIN`, or what cargo puts beside this program. A test (which cargo puts into `deps`) has it
-/// built first, with failpoints, so that it never runs against what was built before the last edit.
+/// built, with failpoints, where it is missing or older than its sources, so that nothing stale is ever tested.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -209,15 +209,29 @@ pub fn program() -> &'static Path {
         }
         let own = std::env::current_exe().expect("the path of this program");
         let dir = own.parent().expect("a program lies in a folder");
-        let profile_dir = if dir.ends_with("deps") { build(dir.parent().expect("deps lies in a folder")) } else { dir };
+        let in_deps = dir.ends_with("deps");
+        let profile_dir = if in_deps { dir.parent().expect("deps lies in a folder") } else { dir };
         let program = profile_dir.join("millrace");
+        if in_deps && !is_newer_than_its_sources(&program) {
+            build(profile_dir);
+        }
         assert!(program.is_file(), "{} is missing: cargo build --release -p millrace", program.display());
         program
     })
 }
 
-/// Builds the gateway into the target folder that holds `profile_dir`; quick when nothing has changed.
-fn build(profile_dir: &Path) -> &Path {
+/// Compares with every source file that cargo has noted beside the program.
+fn is_newer_than_its_sources(program: &Path) -> bool {
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|file| file.modified()).ok();
+    let (Some(built), Ok(noted)) = (changed(program), std::fs::read_to_string(program.with_extension("d"))) else {
+        return false;
+    };
+    let sources = noted.split_once(": ").map_or("", |(_, sources)| sources).split_whitespace();
+    sources.map(|source| changed(Path::new(source))).all(|source| source.is_some_and(|source| source <= built))
+}
+
+/// Builds the gateway into the target folder that holds `profile_dir`.
+fn build(profile_dir: &Path) {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(["build", "--quiet", "--package", "millrace", "--features", "millrace/failpoints", "--target-dir"]);
     command.arg(profile_dir.parent().expect("a profile's folder lies in the target folder"));
@@ -226,5 +240,4 @@ fn build(profile_dir: &Path) -> &Path {
     }
     let out = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("run cargo");
     assert!(out.status.success(), "cannot build the gateway:\n{}", String::from_utf8_lossy(&out.stderr));
-    profile_dir
 }
