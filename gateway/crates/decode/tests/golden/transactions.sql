@@ -1,0 +1,35 @@
+-- options: proto_version 1 messages true
+CREATE TABLE t (id integer PRIMARY KEY, v text);
+CREATE TABLE unpublished (id integer);
+CREATE PUBLICATION p FOR TABLE t;
+SELECT pg_replication_origin_create('elsewhere') WHERE pg_replication_origin_oid('elsewhere') IS NULL;
+-- workload
+INSERT INTO unpublished VALUES (1);
+BEGIN;
+INSERT INTO t VALUES (1, 'a');
+SAVEPOINT s;
+INSERT INTO t VALUES (2, 'rolled back');
+ROLLBACK TO s;
+SAVEPOINT r;
+INSERT INTO t VALUES (3, 'released');
+RELEASE r;
+SELECT pg_logical_emit_message(true, 'inside', 'text');
+COMMIT;
+BEGIN;
+INSERT INTO t VALUES (4, 'aborted');
+ROLLBACK;
+SELECT pg_logical_emit_message(false, 'outside', '\x00ff'::bytea);
+BEGIN;
+INSERT INTO t VALUES (5, 'prepared');
+PREPARE TRANSACTION 'x';
+INSERT INTO t VALUES (6, 'before the prepared one');
+COMMIT PREPARED 'x';
+SELECT pg_replication_origin_session_setup('elsewhere');
+BEGIN;
+SELECT pg_replication_origin_xact_setup('0/AB', '2026-01-01 00:00:00+00');
+INSERT INTO t VALUES (7, 'from elsewhere');
+COMMIT;
+SELECT pg_replication_origin_session_reset();
+BEGIN;
+SELECT pg_logical_emit_message(true, 'alone', '');
+COMMIT;
