@@ -52,8 +52,7 @@ impl Kafka {
         for (mark, value) in &values {
             text = text.replace(mark, value);
         }
-        std::fs::write(dir.join("server.properties"), format!("{text}\n{properties}\n"))
-            .expect("write server.properties");
+        std::fs::write(dir.join("server.properties"), text).expect("write server.properties");
         let admin = client(port).create().expect("create an admin client");
         let mut broker = Self { dir, port, sasl_port, jvm, process: None, admin };
         let mut format = broker.java();
