@@ -54,11 +54,11 @@ impl<'a> Cell<'a> {
 pub struct Image<'a> {
     pub(crate) data: &'a [u8],
     /// Ends of this image's cells.
-    ends: &'a [u32],
+    pub(crate) ends: &'a [u32],
     /// End of the cell before the first.
-    start: u32,
-    relation: &'a Relation,
-    columns: &'a [u16],
+    pub(crate) start: u32,
+    pub(crate) relation: &'a Relation,
+    pub(crate) columns: &'a [u16],
 }
 
 impl<'a> Image<'a> {

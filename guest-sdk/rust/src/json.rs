@@ -5,9 +5,9 @@
 use std::{error, fmt};
 
 use crate::{
-    Image,
-    change::{END, NOT_SENT, NULL},
-    scan::{Chunk, Classes, Escapes, HTML, HTML_CLASSES, PLAIN, PLAIN_CLASSES, STEP},
+    Cell, Image,
+    scan::{Classes, Escapes, HTML, HTML_NIBBLES, PLAIN, PLAIN_NIBBLES},
+    steps::{self, Padded, Row},
 };
 
 /// Which characters are written as escapes.
@@ -42,11 +42,8 @@ impl From<NotUtf8> for String {
 }
 
 /// Text that is the same for every change of a table, written once in `announce`.
-#[derive(Clone, Debug)]
-pub struct Template {
-    /// The text, and [`STEP`] bytes more, so that a step may read beyond the last piece.
-    bytes: Vec<u8>,
-}
+#[derive(Clone, Debug, Default)]
+pub struct Template(Padded);
 
 /// A part of a [`Template`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,53 +52,66 @@ pub struct Piece {
     end: u32,
 }
 
-impl Piece {
-    /// The piece without its last `bytes`.
-    #[must_use]
-    pub fn shortened(self, bytes: u32) -> Self {
-        Self { start: self.start, end: self.end.saturating_sub(bytes).max(self.start) }
-    }
-
-    /// The piece without its first `bytes`.
-    #[must_use]
-    pub fn after(self, bytes: u32) -> Self {
-        Self { start: self.start.saturating_add(bytes).min(self.end), end: self.end }
-    }
-
-    /// Length in bytes.
-    #[must_use]
-    pub fn len(self) -> usize {
-        (self.end - self.start) as usize
-    }
-
-    /// Whether nothing is in it.
-    #[must_use]
-    pub fn is_empty(self) -> bool {
-        self.start == self.end
-    }
+/// The names of an object's members: `,"name":"` each.
+#[derive(Clone, Debug)]
+pub struct Members {
+    names: Padded,
+    places: Vec<(u32, u32)>,
+    length: usize,
 }
 
-impl Default for Template {
-    fn default() -> Self {
-        Self { bytes: vec![0; STEP] }
+impl Members {
+    /// Names, in the order of the cells they will have.
+    pub fn new<'n>(names: impl IntoIterator<Item = &'n str>, escape: Escape) -> Self {
+        let mut members = Self { names: Padded::default(), places: Vec::new(), length: 0 };
+        for name in names {
+            let mut text = vec![b','];
+            // A str is UTF-8, so this cannot fail.
+            let _ = JsonWriter::new(&mut text, escape).string(name.as_bytes());
+            text.extend_from_slice(b":\"");
+            members.length += text.len();
+            members.places.push(members.names.push(&text));
+        }
+        members
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// One name, as a JSON string.
+    ///
+    /// # Panics
+    /// There is no such member.
+    #[must_use]
+    pub fn name(&self, position: usize) -> &[u8] {
+        let (start, end) = self.places[position];
+        self.names.get(start + 1, end - 2)
     }
 }
 
 impl Template {
     /// Adds text. A template is far below 4 GiB: it is made of one table's names.
     pub fn push(&mut self, text: &[u8]) -> Piece {
-        let start = self.bytes.len() - STEP;
-        self.bytes.truncate(start);
-        self.bytes.extend_from_slice(text);
-        let end = self.bytes.len();
-        self.bytes.resize(end + STEP, 0);
-        Piece { start: start as u32, end: end as u32 }
+        let (start, end) = self.0.push(text);
+        Piece { start, end }
     }
 
     /// The bytes of a piece.
+    ///
+    /// # Panics
+    /// It is of another template.
     #[must_use]
     pub fn get(&self, piece: Piece) -> &[u8] {
-        &self.bytes[piece.start as usize..piece.end as usize]
+        self.0.get(piece.start, piece.end)
     }
 }
 
@@ -109,18 +119,18 @@ impl Template {
 pub struct JsonWriter<'a> {
     out: &'a mut Vec<u8>,
     escapes: &'static Escapes,
-    classes: &'static Classes,
+    classes: Classes,
 }
 
 impl<'a> JsonWriter<'a> {
     /// Writes to the end of `out`.
     #[inline]
     pub fn new(out: &'a mut Vec<u8>, escape: Escape) -> Self {
-        let (escapes, classes) = match escape {
-            Escape::Plain => (&PLAIN, &PLAIN_CLASSES),
-            Escape::Html => (&HTML, &HTML_CLASSES),
+        let (escapes, nibbles) = match escape {
+            Escape::Plain => (&PLAIN, &PLAIN_NIBBLES),
+            Escape::Html => (&HTML, &HTML_NIBBLES),
         };
-        Self { out, escapes, classes }
+        Self { out, escapes, classes: Classes::of(nibbles) }
     }
 
     /// Copies bytes as they are. For short constants; text of a table belongs into a [`Template`].
@@ -138,7 +148,7 @@ impl<'a> JsonWriter<'a> {
     /// Copies a piece of a template as it is.
     #[inline]
     pub fn piece(&mut self, template: &Template, piece: Piece) {
-        self.copy(&template.bytes, piece.start as usize, piece.end as usize);
+        template.0.append_to(self.out, piece.start, piece.end);
     }
 
     /// A whole number.
@@ -152,23 +162,19 @@ impl<'a> JsonWriter<'a> {
 
     /// A whole number without sign.
     #[inline]
-    pub fn unsigned(&mut self, mut value: u64) {
-        // 20 digits hold any u64; the rest lets a step read beyond them.
-        let mut digits = [0_u8; 20 + STEP];
-        let mut at = 20;
-        while value >= 100 {
-            at -= 2;
-            digits[at..at + 2].copy_from_slice(&PAIRS[(value % 100) as usize]);
-            value /= 100;
+    pub fn unsigned(&mut self, value: u64) {
+        const GROUP: u64 = 100_000_000;
+        // 24 digits hold any u64.
+        let mut digits = [b'0'; 24];
+        // Wasm divides 64 bits slowly and has no high half of a product: groups of eight digits fit into 32.
+        let (mut rest, mut end) = (value, 24);
+        while rest >= GROUP {
+            group((rest % GROUP) as u32, &mut digits[..end]);
+            rest /= GROUP;
+            end -= 8;
         }
-        if value >= 10 {
-            at -= 2;
-            digits[at..at + 2].copy_from_slice(&PAIRS[value as usize]);
-        } else {
-            at -= 1;
-            digits[at] = b'0' + value as u8;
-        }
-        self.copy(&digits, at, 20);
+        let length = group(rest as u32, &mut digits[..end]);
+        self.out.extend_from_slice(&digits[end - length..]);
     }
 
     /// Text as a JSON string.
@@ -176,124 +182,106 @@ impl<'a> JsonWriter<'a> {
     /// # Errors
     /// It is not UTF-8; what was written of it stays in the buffer.
     pub fn string(&mut self, text: &[u8]) -> Result<(), NotUtf8> {
-        self.quoted(text, 0, text.len())
+        self.out.push(b'"');
+        self.text(text)
     }
 
-    /// The cell at a position of an image: a JSON string, or `null` for SQL NULL. Says whether there was a cell to write:
-    /// for one that the source did not send, or a position beyond the image, nothing is written.
+    /// An object with a member per cell of an image: strings, and `null` for SQL NULL. A cell that was not sent is taken from
+    /// the same position of `otherwise`, and its member left out where that has none either.
     ///
     /// # Errors
-    /// It is not UTF-8; what was written of it stays in the buffer.
+    /// A cell that is not UTF-8, by its position; what was written stays in the buffer.
     #[inline]
-    pub fn cell(&mut self, image: &Image<'_>, position: usize) -> Result<bool, NotUtf8> {
-        match image.span(position) {
-            None => Ok(false),
-            Some((_, end)) if end & NOT_SENT != 0 => Ok(false),
-            Some((_, end)) if end & NULL != 0 => {
+    pub fn object(
+        &mut self,
+        members: &Members,
+        image: &Image<'_>,
+        otherwise: Option<&Image<'_>>,
+    ) -> Result<(), (usize, NotUtf8)> {
+        let opening = self.out.len();
+        let mut position = 0;
+        loop {
+            let row = Row {
+                names: &members.names,
+                members: &members.places[position..],
+                names_length: members.length,
+                data: image.data,
+                ends: image.ends.get(position..).unwrap_or_default(),
+                start: image.span(position).map_or(0, |(start, _)| start),
+            };
+            position += steps::append_plain_members(self.out, &row, self.classes);
+            if position >= members.len() {
+                break;
+            }
+            // A member that is not plain, or beyond the image.
+            if !self.member(members, position, image).map_err(|e| (position, e))? {
+                if let Some(other) = otherwise {
+                    self.member(members, position, other).map_err(|e| (position, e))?;
+                }
+            }
+            position += 1;
+        }
+        self.close(opening);
+        Ok(())
+    }
+
+    /// Ends an object whose members were written from `opening` on: the comma of the first becomes the opening brace.
+    pub fn close(&mut self, opening: usize) {
+        match self.out.get_mut(opening) {
+            Some(comma) => *comma = b'{',
+            None => self.out.push(b'{'),
+        }
+        self.out.push(b'}');
+    }
+
+    /// Comma, name, colon, and the cell as a JSON string or `null`. Says whether there was a cell: for one that was not sent, or
+    /// a position beyond the image, nothing is written.
+    ///
+    /// # Errors
+    /// The cell is not UTF-8; what was written of it stays in the buffer.
+    pub fn member(&mut self, members: &Members, position: usize, image: &Image<'_>) -> Result<bool, NotUtf8> {
+        let (start, end) = members.places[position];
+        match image.get(position) {
+            None | Some(Cell::Unchanged) => Ok(false),
+            Some(Cell::Null) => {
+                members.names.append_to(self.out, start, end - 1);
                 self.raw(b"null");
                 Ok(true)
             }
-            Some((start, end)) => self.quoted(image.data, start as usize, (end & END) as usize).map(|()| true),
-        }
-    }
-
-    /// `template`'s piece, then the cell; nothing at all where there is no cell to write. For members of an object, whose
-    /// piece is the comma, the name and the colon.
-    ///
-    /// # Errors
-    /// Those of [`Self::cell`].
-    #[inline]
-    pub fn member(
-        &mut self,
-        template: &Template,
-        piece: Piece,
-        image: &Image<'_>,
-        position: usize,
-    ) -> Result<bool, NotUtf8> {
-        let before = self.out.len();
-        self.piece(template, piece);
-        let written = self.cell(image, position)?;
-        if !written {
-            self.out.truncate(before);
-        }
-        Ok(written)
-    }
-
-    /// Copies `data[start..end]`; reads up to [`STEP`] bytes beyond it where `data` goes on.
-    #[inline]
-    fn copy(&mut self, data: &[u8], start: usize, end: usize) {
-        assert!(start <= end && end <= data.len());
-        self.out.reserve(end - start + STEP);
-        let (from, length) = (self.out.len(), end - start);
-        let mut done = 0;
-        while done < length {
-            let chunk = load(data, start + done);
-            // SAFETY: the reserve above left `length + STEP` spare bytes behind `from`, and `done < length`.
-            unsafe { chunk.store(self.out.as_mut_ptr().add(from + done)) };
-            done += STEP;
-        }
-        // SAFETY: `length` bytes were reserved, and the loop has initialised at least as many.
-        unsafe { self.out.set_len(from + length) };
-    }
-
-    /// Writes `data[start..end]` as a JSON string; reads up to [`STEP`] bytes beyond it where `data` goes on.
-    #[inline]
-    fn quoted(&mut self, data: &[u8], start: usize, end: usize) -> Result<(), NotUtf8> {
-        assert!(start <= end && end <= data.len());
-        self.out.push(b'"');
-        let (mut at, mut beyond_ascii) = (start, 0);
-        self.out.reserve(end - at + STEP);
-        let mut len = self.out.len();
-        // Holds at the head of the loop: the buffer has room for `end - at + STEP` bytes behind `len`.
-        while at < end {
-            let step = STEP.min(end - at);
-            let lanes = u32::MAX >> (32 - step);
-            let chunk = load(data, at);
-            // SAFETY: room for STEP bytes behind `len`, see above.
-            unsafe { chunk.store(self.out.as_mut_ptr().add(len)) };
-            beyond_ascii |= chunk.beyond_ascii() & lanes;
-            let special = chunk.special(self.classes) & lanes;
-            if special == 0 {
-                len += step;
-                at += step;
-            } else {
-                // Found in the lanes, so `plain < step`, and the special byte is ASCII by its class.
-                let plain = special.trailing_zeros() as usize;
-                let escape = &self.escapes[usize::from(data[at + plain])];
-                // SAFETY: `plain` bytes behind `len` were initialised by the store and lie within the capacity.
-                unsafe { self.out.set_len(len + plain) };
-                self.out.extend_from_slice(&escape[..usize::from(escape[7])]);
-                len = self.out.len();
-                at += plain + 1;
-                self.out.reserve(end - at + STEP);
+            Some(Cell::Text(text)) => {
+                members.names.append_to(self.out, start, end);
+                self.text(text).map(|()| true)
             }
         }
-        // SAFETY: every byte before `len` was stored above, within the capacity.
-        unsafe { self.out.set_len(len) };
+    }
+
+    /// Writes text as the rest of a JSON string, behind its opening quote.
+    fn text(&mut self, text: &[u8]) -> Result<(), NotUtf8> {
+        let beyond_ascii = steps::append_text(self.out, text, self.classes, self.escapes);
         self.out.push(b'"');
-        if beyond_ascii != 0 {
-            std::str::from_utf8(&data[start..end]).map_err(|e| NotUtf8 { offset: e.valid_up_to() })?;
-        }
-        Ok(())
+        if beyond_ascii { utf8(text) } else { Ok(()) }
     }
 }
 
-/// Sixteen bytes from `at` on, zeros beyond the end of `data`.
-#[inline(always)]
-fn load(data: &[u8], at: usize) -> Chunk {
-    match data.get(at..).and_then(|rest| rest.first_chunk::<STEP>()) {
-        Some(bytes) => Chunk::load(bytes),
-        None => load_last(data, at),
-    }
+#[inline(never)]
+fn utf8(text: &[u8]) -> Result<(), NotUtf8> {
+    std::str::from_utf8(text).map(drop).map_err(|e| NotUtf8 { offset: e.valid_up_to() })
 }
 
-/// As [`load`], where fewer than sixteen bytes are left: the last cell of a batch.
-#[cold]
-fn load_last(data: &[u8], at: usize) -> Chunk {
-    let mut bytes = [0; STEP];
-    let rest = data.get(at..).unwrap_or_default();
-    bytes[..rest.len()].copy_from_slice(rest);
-    Chunk::load(&bytes)
+/// Writes a number below 10^8 before the end of `to`, whose bytes are zeros; says how many digits it has.
+#[inline]
+fn group(mut value: u32, to: &mut [u8]) -> usize {
+    let mut at = to.len();
+    while value >= 10 {
+        at -= 2;
+        to[at..at + 2].copy_from_slice(&PAIRS[(value % 100) as usize]);
+        value /= 100;
+    }
+    if value > 0 || at == to.len() {
+        at -= 1;
+        to[at] = b'0' + value as u8;
+    }
+    to.len() - at
 }
 
 /// "00" to "99".
@@ -312,6 +300,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::change::{NOT_SENT, NULL, fixture};
 
     fn written(escape: Escape, write: impl FnOnce(&mut JsonWriter<'_>)) -> Vec<u8> {
         let mut out = Vec::new();
@@ -375,17 +364,55 @@ mod tests {
             let pieces: Vec<_> = parts.iter().map(|p| template.push(p.as_bytes())).collect();
             for (part, piece) in parts.iter().zip(pieces) {
                 prop_assert_eq!(written(Escape::Plain, |w| w.piece(&template, piece)), part.as_bytes());
-                prop_assert_eq!(template.get(piece.after(1).shortened(1)), part.get(1..part.len().max(2) - 1).unwrap_or_default().as_bytes());
+                prop_assert_eq!(template.get(piece), part.as_bytes());
             }
         }
     }
 
-    #[test]
-    fn a_byte_beyond_the_text_is_neither_judged_nor_written() {
-        // The step reads the quote and the bad byte behind the text, in the same buffer.
-        let data = b"abc\"\xff0123456789abcdef";
-        let mut out = Vec::new();
-        JsonWriter::new(&mut out, Escape::Plain).quoted(data, 0, 3).unwrap();
-        assert_eq!(out, b"\"abc\"");
+    /// Every mix of plain and other cells, also where the data ends with the image, equals one string at a time.
+    #[derive(Clone, Debug)]
+    enum Given {
+        Text(String),
+        Null,
+        Unsent,
+    }
+
+    fn given() -> impl Strategy<Value = Given> {
+        prop_oneof![
+            6 => "[a-z0-9 ]{0,40}".prop_map(Given::Text),
+            2 => "[a-z<\"\\\\\n]{0,40}|\\PC{0,30}".prop_map(Given::Text),
+            1 => Just(Given::Null),
+            1 => Just(Given::Unsent),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn objects_equal_their_strings(cells in proptest::collection::vec(given(), 0..9), more in 0..40_usize, html: bool) {
+            let escape = if html { Escape::Html } else { Escape::Plain };
+            let names: Vec<_> = (0..cells.len()).map(|i| format!("n{}{i}", "<".repeat(i * 3))).collect();
+            let relation = fixture::relation(1, &names.iter().map(String::as_str).collect::<Vec<_>>());
+            let columns: Vec<_> = (0..cells.len() as u16).collect();
+            let (mut data, mut ends, mut expected) = (b"before\"".to_vec(), Vec::new(), Vec::new());
+            let start = data.len() as u32;
+            for (name, cell) in names.iter().zip(&cells) {
+                let (flag, value) = match cell {
+                    Given::Text(text) => {
+                        data.extend_from_slice(text.as_bytes());
+                        (0, Some(plainly(text, escape)))
+                    }
+                    Given::Null => (NULL, Some("null".to_owned())),
+                    Given::Unsent => (NOT_SENT, None),
+                };
+                ends.push(data.len() as u32 | flag);
+                expected.extend(value.map(|v| format!("{}:{v}", plainly(name, escape))));
+            }
+            // What stands behind the image is neither judged nor written.
+            data.extend(std::iter::repeat_n(b'\xff', more));
+            let image = Image { data: &data, ends: &ends, start, relation: &relation, columns: &columns };
+            let members = Members::new(names.iter().map(String::as_str), escape);
+            let json = written(escape, |w| w.object(&members, &image, None).unwrap());
+            prop_assert_eq!(String::from_utf8(json).unwrap(), format!("{{{}}}", expected.join(",")));
+        }
     }
 }

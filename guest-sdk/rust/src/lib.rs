@@ -51,6 +51,7 @@ pub mod log;
 mod map;
 mod route;
 mod scan;
+mod steps;
 mod tables;
 mod world;
 
@@ -58,7 +59,7 @@ pub use change::{Cell, Change, Image, Op};
 pub use export::Module;
 pub use filter::{Filter, Filtering};
 pub use format::{Format, Formatting, Key, Record, Records};
-pub use json::{Escape, JsonWriter, NotUtf8, Piece, Template};
+pub use json::{Escape, JsonWriter, Members, NotUtf8, Piece, Template};
 pub use map::{Cells, Map, Mapping, Rewritten, Which};
 pub use route::{Route, Routes, Routing};
 pub use world::{

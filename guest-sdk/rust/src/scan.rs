@@ -41,23 +41,23 @@ const fn hex(nibble: u8) -> u8 {
     if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
 }
 
-/// Which bytes need an escape, as [`Chunk::special`] wants it: bit sets per low and per high nibble; a byte is special where
-/// the two share a bit. (The classification of simdjson.)
-pub(crate) struct Classes {
+/// Which bytes are flagged, as [`Classes::of`] wants it: bit sets per low and per high nibble; a byte is flagged where the two
+/// share a bit. (The classification of simdjson.)
+pub(crate) struct Nibbles {
     low: [u8; 16],
     high: [u8; 16],
 }
 
-/// Classes of [`PLAIN`].
-pub(crate) static PLAIN_CLASSES: Classes = classes(false);
-/// Classes of [`HTML`].
-pub(crate) static HTML_CLASSES: Classes = classes(true);
+/// Flags what [`PLAIN`] escapes, and all beyond ASCII.
+pub(crate) static PLAIN_NIBBLES: Nibbles = nibbles(false);
+/// Flags what [`HTML`] escapes, and all beyond ASCII.
+pub(crate) static HTML_NIBBLES: Nibbles = nibbles(true);
 
-const fn classes(html: bool) -> Classes {
-    // Bit 0: control characters, any low nibble under high nibbles 0 and 1. Bits 1 to 3: rows 2, 3 and 5 of ASCII.
-    let (control, row2, row3, row5) = (1, 2, 4, 8);
-    let mut low = [control; 16];
-    let mut high = [0; 16];
+const fn nibbles(html: bool) -> Nibbles {
+    // Control characters and bytes beyond ASCII: any low nibble. Then rows 2, 3 and 5 of ASCII.
+    let (control, row2, row3, row5, beyond) = (1, 2, 4, 8, 16);
+    let mut low = [control | beyond; 16];
+    let mut high = [0, 0, 0, 0, 0, 0, 0, 0, beyond, beyond, beyond, beyond, beyond, beyond, beyond, beyond];
     high[0] = control;
     high[1] = control;
     high[2] = row2;
@@ -72,16 +72,30 @@ const fn classes(html: bool) -> Classes {
         low[13] |= row3; // =
         low[14] |= row3; // >
     }
-    Classes { low, high }
+    Nibbles { low, high }
 }
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod chunk {
     use core::arch::wasm32::{
-        i8x16_bitmask, i8x16_ne, i8x16_swizzle, u8x16_shr, u8x16_splat, v128, v128_and, v128_load, v128_store,
+        i8x16_bitmask, i8x16_eq, i8x16_swizzle, u8x16_shr, u8x16_splat, v128, v128_and, v128_load, v128_store,
     };
 
-    use super::{Classes, STEP};
+    use super::{Nibbles, STEP};
+
+    /// [`Nibbles`] in registers.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Classes {
+        low: v128,
+        high: v128,
+    }
+
+    impl Classes {
+        #[inline(always)]
+        pub(crate) fn of(nibbles: &'static Nibbles) -> Self {
+            Self { low: Chunk::load(&nibbles.low).0, high: Chunk::load(&nibbles.high).0 }
+        }
+    }
 
     /// Sixteen bytes.
     #[derive(Clone, Copy)]
@@ -102,13 +116,13 @@ mod chunk {
             unsafe { v128_store(to.cast(), self.0) }
         }
 
-        /// Bit i: byte i needs an escape.
+        /// Bit i: byte i is flagged.
         #[inline(always)]
-        pub(crate) fn special(self, classes: &Classes) -> u32 {
-            let (low, high) = (Self::load(&classes.low).0, Self::load(&classes.high).0);
-            let low = i8x16_swizzle(low, v128_and(self.0, u8x16_splat(15)));
-            let high = i8x16_swizzle(high, u8x16_shr(self.0, 4));
-            u32::from(i8x16_bitmask(i8x16_ne(v128_and(low, high), u8x16_splat(0))))
+        pub(crate) fn flagged(self, classes: Classes) -> u32 {
+            let low = i8x16_swizzle(classes.low, v128_and(self.0, u8x16_splat(15)));
+            let high = i8x16_swizzle(classes.high, u8x16_shr(self.0, 4));
+            // The mask of the others, turned around: x86 compares for equality only.
+            u32::from(!i8x16_bitmask(i8x16_eq(v128_and(low, high), u8x16_splat(0))))
         }
 
         /// Bit i: byte i is not ASCII.
@@ -121,7 +135,18 @@ mod chunk {
 
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 mod chunk {
-    use super::{Classes, STEP};
+    use super::{Nibbles, STEP};
+
+    /// [`Nibbles`] by reference.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Classes(&'static Nibbles);
+
+    impl Classes {
+        #[inline(always)]
+        pub(crate) fn of(nibbles: &'static Nibbles) -> Self {
+            Self(nibbles)
+        }
+    }
 
     /// Sixteen bytes.
     #[derive(Clone, Copy)]
@@ -141,10 +166,10 @@ mod chunk {
             unsafe { to.cast::<[u8; STEP]>().write(self.0) }
         }
 
-        /// Bit i: byte i needs an escape.
+        /// Bit i: byte i is flagged.
         #[inline(always)]
-        pub(crate) fn special(self, classes: &Classes) -> u32 {
-            self.mask(|b| classes.low[usize::from(b & 15)] & classes.high[usize::from(b >> 4)] != 0)
+        pub(crate) fn flagged(self, Classes(nibbles): Classes) -> u32 {
+            self.mask(|b| nibbles.low[usize::from(b & 15)] & nibbles.high[usize::from(b >> 4)] != 0)
         }
 
         /// Bit i: byte i is not ASCII.
@@ -160,22 +185,26 @@ mod chunk {
     }
 }
 
-pub(crate) use chunk::Chunk;
+pub(crate) use chunk::{Chunk, Classes};
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn classes_and_escapes_name_the_same_bytes() {
-        for (classes, escapes) in [(&PLAIN_CLASSES, &PLAIN), (&HTML_CLASSES, &HTML)] {
+    fn nibbles_and_escapes_name_the_same_bytes() {
+        for (nibbles, escapes) in [(&PLAIN_NIBBLES, &PLAIN), (&HTML_NIBBLES, &HTML)] {
             for byte in 0..=255_u8 {
                 for place in 0..STEP {
                     let mut bytes = [b'a'; STEP];
                     bytes[place] = byte;
                     let chunk = Chunk::load(&bytes);
-                    let escaped = escapes.get(usize::from(byte)).is_some_and(|e| e[7] != 0);
-                    assert_eq!(chunk.special(classes), u32::from(escaped) << place, "byte {byte:#04x} at {place}");
+                    let flagged = escapes.get(usize::from(byte)).is_none_or(|e| e[7] != 0);
+                    assert_eq!(
+                        chunk.flagged(Classes::of(nibbles)),
+                        u32::from(flagged) << place,
+                        "{byte:#04x} at {place}"
+                    );
                     assert_eq!(chunk.beyond_ascii(), u32::from(byte >= 0x80) << place);
                 }
             }

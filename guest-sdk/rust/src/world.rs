@@ -62,8 +62,12 @@ impl Relation {
     /// Column indexes of the primary key in key order; empty where there is none.
     #[must_use]
     pub fn key(&self) -> Vec<u16> {
-        let mut key: Vec<u16> = (0..).zip(&self.columns).filter(|(_, c)| c.key_position > 0).map(|(i, _)| i).collect();
-        key.sort_by_key(|&i| self.columns[usize::from(i)].key_position);
+        let mut key: Vec<u16> = Vec::new();
+        for (i, column) in (0..).zip(&self.columns).filter(|(_, c)| c.key_position > 0) {
+            // Keys are short, and a sort would be a twentieth of a small module.
+            let before = |&k: &u16| self.columns[usize::from(k)].key_position <= column.key_position;
+            key.insert(key.partition_point(before), i);
+        }
         key
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Between the fixed pieces stand, in this order: id, es, ts, the cells of `data`, the cells of `old`.
 
-use millrace_guest::{Cell, Change, Escape, Image, JsonWriter, Op, Piece, Relation, Template};
+use millrace_guest::{Cell, Change, Escape, Image, JsonWriter, Members, Op, Piece, Relation, Template};
 
 use crate::{
     binary::Rewrite,
@@ -14,7 +14,9 @@ pub struct Envelope {
     text: Template,
     /// By operation: insert, update, delete.
     ops: [OpText; 3],
-    columns: Vec<Column>,
+    columns: Members,
+    /// Element i for column i: set for the binary columns whose text is not what the config wants. Empty where none is.
+    rewrites: Vec<Option<Rewrite>>,
     /// `,"pkNames":...}`
     tail: Piece,
 }
@@ -24,13 +26,6 @@ struct OpText {
     head: Piece,
     /// `,"database":...,"data":`
     middle: Piece,
-}
-
-struct Column {
-    /// `,"name":`
-    name: Piece,
-    /// Set for the binary columns whose text is not what the config wants.
-    rewrite: Option<Rewrite>,
 }
 
 impl Envelope {
@@ -50,6 +45,8 @@ impl Envelope {
         let key: Vec<_> = table.key().iter().map(|&i| quoted(&table.columns[usize::from(i)].name)).collect();
         let key = if key.is_empty() { "null".to_owned() } else { format!("[{}]", key.join(",")) };
 
+        let rewrites: Vec<_> = table.columns.iter().map(|c| Rewrite::of(config.binary, &c.type_name)).collect();
+
         let mut text = Template::default();
         let mut push = |piece: String| text.push(piece.as_bytes());
         Self {
@@ -64,10 +61,9 @@ impl Envelope {
                     ",\"database\":{database},\"table\":{name},\"type\":\"{op}\",\"isDdl\":false,\"sql\":\"\"{sql_type},\"data\":"
                 )),
             }),
-            columns: (table.columns.iter())
-                .map(|c| Column { name: push(format!(",{}:", quoted(&c.name))), rewrite: Rewrite::of(config.binary, &c.type_name) })
-                .collect(),
             tail: push(format!(",\"pkNames\":{key}}}")),
+            columns: Members::new(table.columns.iter().map(|c| c.name.as_str()), config.escape()),
+            rewrites: if rewrites.iter().any(Option::is_some) { rewrites } else { Vec::new() },
             text,
         }
     }
@@ -110,46 +106,38 @@ impl Envelope {
             json.raw(b"null");
             return Ok(());
         };
-        json.raw(b"[{");
-        // The comma of the first member that is there is left out.
-        let mut comma = 1;
-        for (i, column) in self.columns.iter().enumerate() {
-            let mut written = self.member(column, comma, image, i, json)?;
-            if let (false, Some(other)) = (written, otherwise) {
-                written = self.member(column, comma, other, i, json)?;
+        json.raw(b"[");
+        if self.rewrites.is_empty() {
+            json.object(&self.columns, image, otherwise).map_err(|(i, e)| self.of_column(i, &e.to_string()))?;
+        } else {
+            let opening = json.buffer().len();
+            for i in 0..self.columns.len() {
+                let written = self.member(i, image, json)?;
+                if let (false, Some(other)) = (written, otherwise) {
+                    self.member(i, other, json)?;
+                }
             }
-            if written {
-                comma = 0;
-            }
+            json.close(opening);
         }
-        json.raw(b"}]");
+        json.raw(b"]");
         Ok(())
     }
 
-    /// Writes one column of an image; says whether there was a cell.
-    #[inline]
-    fn member(
-        &self,
-        column: &Column,
-        comma: u32,
-        image: &Image<'_>,
-        i: usize,
-        json: &mut JsonWriter<'_>,
-    ) -> Result<bool, String> {
-        let name = column.name.after(comma);
-        if let (Some(rewrite), Some(digits)) = (column.rewrite, image.get(i).and_then(Cell::text)) {
-            json.piece(&self.text, name);
-            return match rewrite.apply(digits, json.buffer()) {
-                Ok(()) => Ok(true),
-                Err(e) => Err(self.of_column(column, &e)),
-            };
-        }
-        json.member(&self.text, name, image, i).map_err(|e| self.of_column(column, &e.to_string()))
+    /// Writes one column of an image, binary ones as the config wants them; says whether there was a cell.
+    fn member(&self, i: usize, image: &Image<'_>, json: &mut JsonWriter<'_>) -> Result<bool, String> {
+        let Some((rewrite, digits)) = self.rewrites[i].zip(image.get(i).and_then(Cell::text)) else {
+            return json.member(&self.columns, i, image).map_err(|e| self.of_column(i, &e.to_string()));
+        };
+        json.raw(b",");
+        json.raw(self.columns.name(i));
+        json.raw(b":");
+        rewrite.apply(digits, json.buffer()).map_err(|e| self.of_column(i, &e))?;
+        Ok(true)
     }
 
     #[cold]
-    fn of_column(&self, column: &Column, error: &str) -> String {
-        let name = String::from_utf8_lossy(self.text.get(column.name.after(1).shortened(1)));
+    fn of_column(&self, i: usize, error: &str) -> String {
+        let name = String::from_utf8_lossy(self.columns.name(i));
         format!("column {name}: {error}")
     }
 }
