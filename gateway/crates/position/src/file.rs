@@ -123,6 +123,15 @@ impl PositionStore for PositionFile {
     fn write(&mut self, record: &PositionRecord) -> Result<(), Failure> {
         self.replace(record).map_err(|error| error.failure())
     }
+
+    fn forget(&mut self) -> Result<(), Failure> {
+        let removed = match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other.map_err(io_error("removing", &self.path)),
+        };
+        let synced = || self.folder.sync_all().map_err(io_error("syncing the folder of", &self.path));
+        removed.and_then(|()| synced()).map_err(|error| error.failure())
+    }
 }
 
 fn read(path: &Path) -> Result<Option<PositionRecord>, FileError> {
@@ -189,6 +198,9 @@ mod tests {
         assert_eq!(found, Some(record(2)));
         file.write(&record(3)).unwrap();
         assert_eq!(read(&path).unwrap(), Some(record(3)));
+        file.forget().unwrap();
+        file.forget().unwrap();
+        assert_eq!(read(&path).unwrap(), None);
     }
 
     #[test]

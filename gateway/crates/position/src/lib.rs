@@ -21,4 +21,7 @@ pub trait PositionStore: Send {
     /// Makes the record durable. When this returns `Ok`, a crash of this process or of its machine no longer loses it; after an
     /// error nobody knows whether it was kept, so the store must be opened again before the next write.
     fn write(&mut self, record: &PositionRecord) -> Result<(), millrace_batch::Failure>;
+
+    /// Durably forgets the record, so that the task starts anew.
+    fn forget(&mut self) -> Result<(), millrace_batch::Failure>;
 }

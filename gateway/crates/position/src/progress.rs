@@ -75,10 +75,10 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Starts from a durable position, with sequence numbers from 0.
-    pub fn new(start: Position, keepalives: Keepalives) -> Progress {
+    /// Starts from a durable position, with sequence numbers from 0; keepalives may advance it.
+    pub fn new(start: Position) -> Progress {
         Progress {
-            keepalives,
+            keepalives: Keepalives::Advance,
             begun: 0,
             released: 0,
             pending: VecDeque::new(),
@@ -88,6 +88,11 @@ impl Progress {
             complete: start,
             durable: start,
         }
+    }
+
+    /// The same with another rule for keepalives.
+    pub fn with_keepalives(self, keepalives: Keepalives) -> Progress {
+        Progress { keepalives, ..self }
     }
 
     /// `count` more transactions were met by the reader; to be told before a keepalive that came after them.
@@ -202,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_transaction_waits_for_its_last_record_and_for_those_before_it() {
-        let mut progress = Progress::new(at(10), Keepalives::Advance);
+        let mut progress = Progress::new(at(10));
         progress.begun(3);
         progress.released(2, at(20)).unwrap();
         progress.released(2, at(30)).unwrap();
@@ -221,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_keepalive_counts_only_while_nothing_is_in_flight() {
-        let mut progress = Progress::new(at(10), Keepalives::Advance);
+        let mut progress = Progress::new(at(10));
         assert!(progress.keepalive(Lsn(15)));
         progress.begun(1);
         assert!(!progress.keepalive(Lsn(30)));
@@ -236,14 +241,14 @@ mod tests {
 
     #[test]
     fn parallel_decoding_ignores_keepalives() {
-        let mut progress = Progress::new(at(10), Keepalives::Ignore);
+        let mut progress = Progress::new(at(10)).with_keepalives(Keepalives::Ignore);
         assert!(!progress.keepalive(Lsn(15)));
         assert_eq!(progress.completable(), None);
     }
 
     #[test]
     fn a_source_that_goes_back_is_an_error() {
-        let mut progress = Progress::new(at(10), Keepalives::Advance);
+        let mut progress = Progress::new(at(10));
         assert_eq!(progress.released(1, at(10)), Err(ProgressError::Backwards { last: Lsn(10), found: Lsn(10) }));
         let other = Position { shard: 1, ..at(20) };
         assert_eq!(progress.released(1, other), Err(ProgressError::OtherShard { own: 0, found: 1 }));
@@ -253,7 +258,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "only a complete position")]
     fn what_is_not_complete_cannot_be_called_durable() {
-        let mut progress = Progress::new(at(10), Keepalives::Advance);
+        let mut progress = Progress::new(at(10));
         progress.released(1, at(20)).unwrap();
         progress.made_durable(at(20));
     }
@@ -284,7 +289,7 @@ mod tests {
         /// whether what may be confirmed leaves out anything not acknowledged.
         #[test]
         fn never_confirms_what_is_not_acknowledged(steps in prop::collection::vec(step(), 0..200)) {
-            let mut progress = Progress::new(at(100), Keepalives::Advance);
+            let mut progress = Progress::new(at(100));
             let mut lsn = 100u64;
             let mut open: VecDeque<u64> = VecDeque::new(); // end LSNs met and not released
             let mut met: Vec<(u64, Option<(u64, u64)>)> = Vec::new(); // (end LSN, range of records once released)

@@ -1,1 +1,34 @@
-//! Placeholder while the workspace is being laid out.
+//! The Kafka side of the gateway: producing in order without gaps, topics, and the fenced topic that holds positions.
+//!
+//! Owns: [`KafkaConfig`] (what may be set and what may not), [`Producer`] with its delivery [`watermark`](Producer::watermark),
+//! [`Topics`] (cluster, creation, pinned partition counts, size limits), [`PositionTopic`] and [`Blackhole`], the sink that
+//! measurements use.
+//!
+//! Must not know: sources, decoders, modules, what a record means, or what may be confirmed: it numbers nothing and only says which
+//! numbers are acknowledged.
+
+mod admin;
+mod blackhole;
+mod config;
+mod events;
+mod failure;
+mod position_topic;
+mod producer;
+mod properties;
+mod read_back;
+mod record;
+mod ring;
+mod sink;
+mod topics;
+mod wait;
+
+pub use blackhole::Blackhole;
+pub use config::{Compression, KafkaConfig, Protocol, Sasl, SaslMechanism, Secret, Tls};
+pub use position_topic::{PositionTopic, PositionTopicOptions};
+pub use producer::Producer;
+pub use properties::refused_property;
+pub use read_back::read_positions;
+pub use record::{Header, OutRecord, SendError, TopicHandle, record_size};
+pub use ring::AckRing;
+pub use sink::Sink;
+pub use topics::{Cluster, TopicState, TopicWanted, Topics, check_pinned};

@@ -1,0 +1,2 @@
+//! The sink against brokers.
+fn main() {}
