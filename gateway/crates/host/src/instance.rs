@@ -14,7 +14,7 @@ use std::time::Duration;
 use wasmtime::{ResourceLimiter, Store, Trap};
 
 /// Most characters of a module's own text in an error.
-pub(crate) const TEXT_LIMIT: usize = 500;
+pub(crate) const TEXT_LIMIT: usize = 2000;
 /// Most linear memories of one component: each of its core modules may have one.
 const MEMORIES: usize = 16;
 

@@ -1,0 +1,137 @@
+//! What a chain costs per change, and how that depends on the size of a batch.
+//!
+//! The row is the one the project measures everywhere: 12 columns of mixed types, about 210 bytes of text per image. Criterion prints
+//! the time of a batch and changes per second; divide for ns per change.
+
+// A benchmark is a test as far as unwrapping goes.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use millrace_batch::{Batch, ChangeStamp, Column, Lsn, Op, Relation, ReplicaIdentity, marks, type_by_oid};
+use millrace_host::{Chain, ChainSpec, HostEngine, Limits, Module, Records, StageSpec, TopicTable, defaults};
+use std::hint::black_box;
+use std::sync::Arc;
+
+const COLUMNS: [(&str, u32, &str); 12] = [
+    ("id", 20, "1048576"),
+    ("customer_id", 20, "77213"),
+    ("order_no", 1043, "ORD-2026-0001048576"),
+    ("status", 1043, "shipped"),
+    ("amount", 1700, "12345.67"),
+    ("currency", 1042, "EUR"),
+    ("open", 16, "true"),
+    ("created_at", 1114, "2026-11-24 09:58:07.123456"),
+    ("updated_at", 1184, "2026-11-24 09:58:07.123456+00"),
+    ("note", 25, "the usual place behind the second gate, ring twice please"),
+    ("reference", 2950, "7b1c9a5e-3f0d-4c56-9d4e-2f8a1b6c0d3e"),
+    ("weight", 701, "12.75"),
+];
+
+fn relation() -> Relation {
+    let columns = COLUMNS.iter().enumerate().map(|(index, (name, oid, _))| {
+        let info = type_by_oid(*oid).unwrap();
+        Column {
+            name: (*name).into(),
+            type_name: info.name.into(),
+            type_oid: *oid,
+            jdbc_type: info.jdbc,
+            key_position: u16::from(index == 0),
+        }
+    });
+    Relation {
+        id: 0,
+        source_oid: 16384,
+        database: "shop".into(),
+        schema: "public".into(),
+        table: "orders".into(),
+        identity: ReplicaIdentity::Full,
+        columns: columns.collect(),
+    }
+}
+
+/// Updates with both images, as replica identity full sends them, or inserts.
+fn batch(changes: usize, op: Op) -> Batch {
+    let mut batch = Batch::new(0);
+    for n in 0..changes as u64 {
+        batch.begin_change(ChangeStamp {
+            id: 4 * n + 1,
+            commit_lsn: Lsn(1 << 33 | n),
+            xid: 900 + n / 10,
+            commit_time: 1_795_000_000_000_000,
+            ordinal: (n % 10) as u32,
+            relation: 0,
+            op,
+        });
+        let images = if op == Op::Update { 2 } else { 1 };
+        for _ in 0..images {
+            for (_, _, text) in COLUMNS {
+                assert!(batch.push_text(text.as_bytes()));
+            }
+        }
+        let width = COLUMNS.len() as u16;
+        let old = if images == 2 { width } else { 0 };
+        batch.finish_change(width, old, if images == 2 { marks::NEW | marks::OLD } else { marks::NEW });
+    }
+    batch
+}
+
+fn chain(engine: &HostEngine, filter: (&[u8], &str), route: (&[u8], &str), format: (&[u8], &str)) -> Chain {
+    let stage = |name: &str, (bytes, config): (&[u8], &str)| StageSpec {
+        name: name.into(),
+        module: Arc::new(Module::load(engine, name, bytes, None).unwrap()),
+        config_json: config.into(),
+    };
+    let spec = ChainSpec {
+        filters: vec![stage("filter", filter)],
+        maps: vec![],
+        route: stage("route", route),
+        format: stage("format", format),
+    };
+    let mut chain = Chain::instantiate(&spec, &Limits::default(), &TopicTable::new()).unwrap();
+    chain.announce(&relation()).unwrap();
+    chain
+}
+
+fn chains(criterion: &mut Criterion) {
+    const PROBE: &[u8] = include_bytes!("../tests/components/probe.wasm");
+    let engine = HostEngine::new(Limits::default(), None).unwrap();
+    let select = (defaults::SELECT, "{}");
+    let router = (defaults::TOPIC_ROUTER, "{}");
+    let json = (defaults::DRS_JSON, "{}");
+    let fixed = (PROBE, "plan fixed t 0");
+    // Of the probe's cost, what the guest does is one record without bytes, its list growing by itself.
+    let mut cases = [
+        ("crossing-all-cells", Op::Update, chain(&engine, select, fixed, (PROBE, "plan * * empty"))),
+        ("crossing-key-only", Op::Update, chain(&engine, select, fixed, (PROBE, "plan k k empty"))),
+        (
+            "filter-on-key",
+            Op::Update,
+            chain(&engine, (PROBE, "plan per k - 1000003"), fixed, (PROBE, "plan - - empty")),
+        ),
+        ("default-update", Op::Update, chain(&engine, select, router, json)),
+        ("default-insert", Op::Insert, chain(&engine, select, router, json)),
+    ];
+    for (name, op, chain) in &mut cases {
+        let mut group = criterion.benchmark_group(*name);
+        for size in [1, 16, 64, 128, 256, 512, 1024] {
+            let batch = batch(size, *op);
+            let mut out = Records::new();
+            group.throughput(Throughput::Elements(size as u64));
+            group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
+                bencher.iter(|| {
+                    chain.process(black_box(&batch), 1_795_000_000_000_000, &mut out).unwrap();
+                    assert_eq!(black_box(&out).len(), size);
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20).warm_up_time(std::time::Duration::from_millis(200))
+        .measurement_time(std::time::Duration::from_millis(600));
+    targets = chains
+}
+criterion_main!(benches);

@@ -1,0 +1,11 @@
+//! The host with real components: the default modules and `probe`, which does as its configuration says (tests/guests).
+
+// Tests all over, helpers included.
+#![allow(clippy::unwrap_used)]
+
+mod golden;
+mod hostile;
+mod loading;
+mod model;
+mod rows;
+mod stages;
