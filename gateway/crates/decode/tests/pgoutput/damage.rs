@@ -1,8 +1,6 @@
 //! Damaged recordings: never a panic, and an error leaves no trace. The same check as the fuzz target, without nightly.
 
-use crate::golden;
-use millrace_batch::{Batch, Lsn, RelationLog};
-use millrace_decode::pgoutput::{Message, PgOutput, Step};
+use crate::{check, golden};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
@@ -32,7 +30,7 @@ fn damage() -> impl Strategy<Value = Damage> {
     ]
 }
 
-fn apply(messages: &mut Vec<Vec<u8>>, at: prop::sample::Index, damage: &Damage) {
+fn apply(messages: &mut [Vec<u8>], at: prop::sample::Index, damage: &Damage) {
     let at = at.index(messages.len());
     let message = &mut messages[at];
     let length = message.len().max(1);
@@ -54,46 +52,24 @@ fn apply(messages: &mut Vec<Vec<u8>>, at: prop::sample::Index, damage: &Damage) 
 
 proptest! {
     #[test]
-    fn damaged_recordings_never_panic_and_errors_leave_no_trace(
-        case in 0..golden::CASES.len() - 1,
+    fn damaged_recordings_hold_what_the_fuzz_target_checks(
+        case in 0..golden::CASES.len(),
         damages in prop::collection::vec((any::<prop::sample::Index>(), damage()), 1..6),
     ) {
         let mut messages = CORPUS[case].clone();
         for (at, damage) in &damages {
             apply(&mut messages, *at, damage);
         }
-        let mut decoder = PgOutput::new(golden::start(Lsn(0)), RelationLog::new());
-        let mut batch = Batch::new(0);
-        for message in &messages {
-            let (before, next, inside) = (batch.clone(), decoder.next_id(), decoder.in_transaction());
-            match decoder.message(Lsn(1), message, &mut batch) {
-                Ok(Step::KeysNeeded { oid }) => {
-                    // A damaged description may be refused; its rows then are.
-                    let _ = decoder.set_keys(oid, &golden::flagged(message));
-                }
-                Ok(step) => {
-                    let changes = batch.len() - before.len();
-                    prop_assert_eq!(changes > 0, matches!(step, Step::Row | Step::Truncate) && message.len() > 6);
-                    prop_assert_eq!(batch.commits().len() - before.commits().len(), usize::from(step == Step::Commit));
-                    prop_assert_eq!(decoder.next_id() - next, changes as u64);
-                }
-                Err(error) => {
-                    prop_assert_eq!(&batch, &before);
-                    prop_assert_eq!((decoder.next_id(), decoder.in_transaction()), (next, inside));
-                    prop_assert!(error.offset() <= message.len());
-                }
-            }
-        }
+        check::stream(&messages);
     }
+}
 
-    #[test]
-    fn single_messages_never_panic(
-        case in 0..golden::CASES.len(), at: prop::sample::Index, damage in damage(), in_stream: bool
-    ) {
-        let mut messages = vec![CORPUS[case][at.index(CORPUS[case].len())].clone()];
-        apply(&mut messages, at, &damage);
-        if let Err(error) = Message::parse(&messages[0], in_stream) {
-            prop_assert!(error.offset() <= messages[0].len());
-        }
+#[test]
+fn the_corpus_of_the_fuzz_target_holds() {
+    let folder = [env!("CARGO_MANIFEST_DIR"), "fuzz/corpus/pgoutput"].iter().collect::<std::path::PathBuf>();
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(files.len() >= golden::CASES.len());
+    for file in files {
+        check::pgoutput(&std::fs::read(file).unwrap());
     }
 }

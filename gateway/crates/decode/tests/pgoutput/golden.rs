@@ -1,5 +1,6 @@
 //! Recordings of PostgreSQL 15 (`tests/golden/record.sh`) come out as the reviewed `.expected` files say.
 
+pub use crate::check::flagged;
 use crate::render;
 use millrace_batch::{Batch, Lsn, RelationLog};
 use millrace_decode::pgoutput::{Message, PgOutput, Start, Step};
@@ -34,12 +35,6 @@ pub fn recording(case: &str) -> Recording {
 
 pub fn start(end_lsn: Lsn) -> Start {
     Start { shard: 0, shards: 1, database: "golden".to_owned(), end_lsn, next_id: 0 }
-}
-
-/// Columns a Relation message flags as the identity.
-pub fn flagged(payload: &[u8]) -> Vec<String> {
-    let Ok(Message::Relation { columns, .. }) = Message::parse(payload, false) else { panic!("no Relation message") };
-    columns.iter().filter(|column| column.identity).map(|column| column.name.to_owned()).collect()
 }
 
 /// Decodes a recording from a position; the text has tables, answers, changes and ends in stream order.

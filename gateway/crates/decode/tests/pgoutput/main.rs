@@ -1,5 +1,9 @@
 //! The pgoutput decoder against recordings of a real PostgreSQL and against random streams.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail loudly, in its helpers too")]
+
+#[path = "../../fuzz/check.rs"]
+mod check;
 mod damage;
 mod encode;
 mod golden;

@@ -92,11 +92,13 @@ fn value(type_oid: u32, seed: u8, unchanged: bool) -> (Value, Expected) {
     (Value::Text(wire.into_bytes()), Expected::Text(canonical.into_bytes()))
 }
 
+/// Op code, table, marks, new image, old image.
+type ModelChange = (u8, usize, u8, Vec<Expected>, Vec<Expected>);
+
 #[derive(Clone, Debug, Default)]
 struct Model {
     messages: Vec<Vec<u8>>,
-    /// Op code, table, marks, new image, old image.
-    changes: Vec<(u8, usize, u8, Vec<Expected>, Vec<Expected>)>,
+    changes: Vec<ModelChange>,
     ordinals: Vec<u32>,
     commits: Vec<(u64, u32)>,
 }
