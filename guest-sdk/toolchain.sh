@@ -5,6 +5,8 @@
 # already here, and builds the standard library once into DEST. Afterwards `RUSTC=DEST/rustc cargo build` makes components
 # with a plain stable cargo. Takes about a minute and leaves 475 MB.
 #
+# MILLRACE_GUEST_PINNED=1 takes the pinned packages at once.
+#
 # core must be exactly the compiler's own: do not mix the rustup compiler with the library source of these packages.
 set -euo pipefail
 
@@ -41,7 +43,6 @@ attempt() {
   local version=$1 work=$2 at dev std llvm package
   at=${version:+=$version}
   rm -rf "$work" && mkdir -p "$work/debs" "$work/tc" "$work/src"
-  # $at stays unquoted-safe: it is empty or one word.
   dev=libstd-rust-web-dev$at
   std=$(apt-cache show --no-all-versions "$dev" | sed -n 's/^Depends:.*\(libstd-rust-web-[0-9.]*[0-9]\).*/\1/p' | head -1)
   [ -n "$std" ] || { say "no package $dev"; return 1; }
@@ -92,7 +93,8 @@ WRAP
 work=$dest.part
 trap 'rm -rf "$work"' EXIT
 # `||` switches set -e off inside attempt, so each step there checks itself.
-attempt "" "$work" || { say "the newest packages did not do; trying the pinned $PINNED"; attempt "$PINNED" "$work"; } \
+newest() { [ -z "${MILLRACE_GUEST_PINNED-}" ] && attempt "" "$work"; }
+newest || { say "trying the pinned $PINNED"; attempt "$PINNED" "$work"; } \
   || die "no toolchain. Where a network is, 'rustup target add $TARGET' does as well and is preferred by build.sh"
 rm -rf "$dest"
 mv "$work/tc" "$dest"
