@@ -19,6 +19,17 @@ const REQUIRED: [(&str, &str, &str); 6] = [
     ("sink", "kind", "kafka"),
 ];
 
+/// Keys whose default follows from other keys or from the machine: [`fill`] writes it, no schema can say it.
+pub(super) const DERIVED: [(&str, &str); 7] = [
+    ("source", "slot"),
+    ("source", "publication"),
+    ("route", "partition_policy"),
+    ("route", "create_topics"),
+    ("format", "db_type"),
+    ("position", "store"),
+    ("pipeline", "workers"),
+];
+
 /// Every section; a missing one is an empty one.
 const SECTIONS: [&str; 10] =
     ["task", "source", "objects", "route", "format", "modules", "sink", "position", "pipeline", "admin"];

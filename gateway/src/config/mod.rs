@@ -89,5 +89,10 @@ pub fn schema() -> serde_json::Value {
     let mut schema = settings.into_generator().into_root_schema_for::<Task>().to_value();
     // The loader treats a missing section as an empty one.
     schema["required"] = serde_json::json!(["task", "source", "sink"]);
+    for (section, key) in derive::DERIVED {
+        if let Some(key) = schema["properties"][section]["properties"][key].as_object_mut() {
+            key.remove("default");
+        }
+    }
     schema
 }

@@ -70,12 +70,12 @@ impl Pipeline {
         problems.size("pipeline.batch_bytes", self.batch_bytes, Size::kib(4), Size::mib(64));
         problems.size("pipeline.budget", self.budget, Size::mib(1), Size::mib(1 << 20));
         problems.span("pipeline.drain_timeout", self.drain_timeout, Span::secs(0), Span::secs(3600));
-        // One batch being filled, one in each worker, one waiting for each: fewer and the stages would wait for each other.
-        let least = self.batch_bytes.get().saturating_mul(2 * self.workers.get().unsigned_abs() + 1);
+        // One batch is filled while another is on its way.
+        let least = self.batch_bytes.get().saturating_mul(2);
         if self.budget.get() < least {
             problems.refuse(
-                &["pipeline.budget", "pipeline.batch_bytes", "pipeline.workers"],
-                format!("must be at least {} for this batch_bytes and so many workers", Size::bytes(least)),
+                &["pipeline.budget", "pipeline.batch_bytes"],
+                format!("must be at least twice pipeline.batch_bytes: {}", Size::bytes(least)),
             );
         }
     }

@@ -4,6 +4,7 @@
 //! metric of the same meaning, the help names its id.
 
 use std::{
+    borrow::Cow,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -30,7 +31,7 @@ const FRESH: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StageLabel {
-    stage: String,
+    stage: Cow<'static, str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -46,7 +47,8 @@ pub struct Metrics {
     transactions: Counter,
     received_bytes: Counter,
     batches: Counter,
-    transform_nanos: Counter,
+    stage_seconds: Family<StageLabel, Counter<f64, AtomicU64>>,
+    changes_transformed: Counter,
     records: Counter,
     delivered_records: Counter,
     delivered_bytes: Counter,
@@ -92,7 +94,8 @@ impl Metrics {
                 "Bytes of row values received from the source (extract_bytes_rate)",
             ),
             batches: counter(r, "batches", "Batches handed to the modules"),
-            transform_nanos: counter(r, "transform_nanoseconds", "Time spent in modules, over all workers"),
+            stage_seconds: Family::default(),
+            changes_transformed: counter(r, "changes_transformed", "Row changes the modules are done with"),
             records: counter(r, "records_transformed", "Records the modules made"),
             delivered_records: counter(r, "records_delivered", "Records the sink acknowledged (apply_rows_rate)"),
             delivered_bytes: counter(r, "delivered_bytes", "Bytes of records the sink acknowledged (apply_bytes_rate)"),
@@ -123,6 +126,12 @@ impl Metrics {
             registry: Registry::default(),
         };
         r.register("module_faults", "Batches a module failed on, by stage", metrics.module_faults.clone());
+        r.register_with_unit(
+            "stage",
+            "Time spent in each stage of the pipeline, over all threads",
+            Unit::Seconds,
+            metrics.stage_seconds.clone(),
+        );
         r.register_with_unit(
             "commit_to_ack",
             "Time from commit at the source to acknowledgement, per delivered position (apply_average_commit_time)",
@@ -155,16 +164,21 @@ impl Metrics {
         }
     }
 
-    /// A worker is done with a batch.
+    /// A worker is done with a batch of so many changes.
     pub fn transformed(&self, changes: usize, records: usize, took: Duration) {
-        let _ = changes;
+        self.changes_transformed.inc_by(changes as u64);
         self.records.inc_by(records as u64);
-        self.transform_nanos.inc_by(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        self.stage("transform", took);
+    }
+
+    /// Time one stage of the pipeline spent on a batch: decode, transform, deliver, or a stage of the modules.
+    pub fn stage(&self, stage: &'static str, took: Duration) {
+        self.stage_seconds.get_or_create(&StageLabel { stage: stage.into() }).inc_by(took.as_secs_f64());
     }
 
     /// A stage failed on a batch.
     pub fn module_fault(&self, stage: &str) {
-        self.module_faults.get_or_create(&StageLabel { stage: stage.to_owned() }).inc();
+        self.module_faults.get_or_create(&StageLabel { stage: stage.to_owned().into() }).inc();
     }
 
     /// What the producer holds at the moment.

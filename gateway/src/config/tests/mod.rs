@@ -213,6 +213,50 @@ fn the_schema_and_the_loader_know_the_same_keys() {
         }
     }
     assert_eq!(schema["properties"]["route"]["properties"]["partitions"]["maximum"], 2_147_483_647);
+    assert!(!schema.to_string().contains("unset"), "a stand-in is no default");
+}
+
+/// Every key as `section.key`, as the schema has them.
+fn keys(schema: &serde_json::Value, path: &str, into: &mut Vec<String>) {
+    let lists = schema.get("anyOf").and_then(|parts| parts.as_array()).into_iter().flatten();
+    let holder =
+        std::iter::once(schema).chain(schema.get("items")).chain(lists).find(|s| s.get("properties").is_some());
+    match holder {
+        None => into.push(path.to_owned()),
+        Some(holder) => {
+            for (key, value) in holder["properties"].as_object().unwrap() {
+                let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+                keys(value, &path, into);
+            }
+        }
+    }
+}
+
+/// docs/configuration.md has a row for every key, with the default the schema has, and no row for a key that is gone.
+#[test]
+fn the_page_about_the_task_file_is_complete() {
+    let page = include_str!("../../../../docs/configuration.md");
+    let schema = super::schema();
+    let mut known = Vec::new();
+    keys(&schema, "", &mut known);
+    // The four kinds of modules have the same keys and one table.
+    known.retain(|key| !["modules.map.", "modules.route.", "modules.format."].iter().any(|kind| key.starts_with(kind)));
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect();
+    let documented: Vec<&str> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
+    assert_eq!(documented, known, "the rows follow the schema's order");
+    for row in rows {
+        let place = row[0].trim_matches('`').replace('.', "/properties/");
+        let default = match schema.pointer(&format!("/properties/{place}/default")) {
+            None | Some(serde_json::Value::Null) => continue,
+            Some(serde_json::Value::String(text)) => format!("{text:?}"),
+            Some(value) => value.to_string(),
+        };
+        assert_eq!(row[1].trim_matches('`'), default, "default of {}", row[0]);
+    }
 }
 
 proptest::proptest! {

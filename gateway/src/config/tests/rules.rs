@@ -197,7 +197,7 @@ fn keys_that_need_or_exclude_each_other() {
         ("sink.username = 'u'", &["sink.username"]),
         ("sink = { kind = 'blackhole', brokers = [] }", &["position.path"]),
         ("position.store = 'file'", &["position.path"]),
-        ("pipeline = { workers = 256, batch_bytes = '256KiB' }", &["pipeline.budget"]),
+        ("pipeline = { budget = '1MiB', batch_bytes = '513KiB' }", &["pipeline.budget"]),
         ("pipeline.budget = '2MiB'\nsink = { queue = '4MiB', max_message = '3MiB' }", &["pipeline.budget"]),
     ];
     for (lines, expected) in cases {

@@ -1,0 +1,13 @@
+//! `millrace check`: whether both peers and their settings let the task run, before it runs.
+//!
+//! Owns the items and their verdicts. Facts are gathered first, in as few questions as possible, and judged by pure
+//! functions, one file per subject. It changes nothing at either peer and fences no running gateway.
+
+mod gather;
+mod item;
+mod position;
+mod sink;
+mod source;
+
+pub use gather::check;
+pub use item::{Item, Report, Verdict};

@@ -1,0 +1,10 @@
+//! Items about Kafka.
+
+mod facts;
+mod judge;
+
+pub(super) use facts::{Facts, gather};
+pub(super) use judge::{IDS, judge, wanted_topics};
+
+#[cfg(test)]
+mod tests;

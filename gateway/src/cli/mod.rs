@@ -1,0 +1,186 @@
+//! The command line: what there is, what it answers, and how it ends.
+//!
+//! Owns arguments, exit codes and the form of answers: data on standard output, logs on standard error. Must not hold rules
+//! of its own: it asks `config`, `check` and `task`.
+
+mod answer;
+#[cfg(test)]
+mod codes;
+mod config;
+mod exit;
+mod run;
+mod secrets;
+mod slot;
+mod version;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+pub use exit::Exit;
+
+use crate::observe::log;
+
+const HELP: &str = "\
+Exit codes:
+  0  done (check: nothing FAILED)
+  1  unexpected internal error
+  2  usage or configuration
+  3  definite failure: a person must act (check: an item FAILED)
+  4  transient failure: a peer could not be reached
+  5  the demo's verification failed
+
+With --json an answer is one JSON object on standard output; a failure is {\"error\":{\"code\",\"class\",\"tried\",\"why\",\"mend\"}},
+for a refused task file with \"problems\":[{\"path\",\"rule\",\"value\"}]. Codes are explained in docs/errors.md, the task file in
+docs/configuration.md.";
+
+/// Streams committed changes from PostgreSQL through WebAssembly modules to Kafka
+#[derive(Debug, Parser)]
+#[command(name = "millrace", version, after_help = HELP, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a task until SIGTERM or SIGINT
+    Run(run::Options),
+    /// Checks both peers and the settings of a task; changes nothing
+    Check(TaskFile),
+    /// The task file: its schema, or its effective values
+    #[command(subcommand)]
+    Config(config::Command),
+    /// The replication slot of a task
+    #[command(subcommand)]
+    Slot(slot::Command),
+    /// Runs the whole way with servers of its own, and checks what arrived
+    Demo(Demo),
+    /// Prints the version
+    Version(Json),
+}
+
+#[derive(Debug, Args)]
+struct Json {
+    /// Answers in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct TaskFile {
+    /// The task file
+    #[arg(value_name = "TASK.toml")]
+    file: PathBuf,
+    #[command(flatten)]
+    json: Json,
+}
+
+#[derive(Debug, Args)]
+struct Demo {
+    #[command(flatten)]
+    options: crate::demo::Options,
+    #[command(flatten)]
+    json: Json,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let exit = match Cli::parse().command {
+        Command::Run(options) => run::run(&options),
+        Command::Check(task) => check(&task),
+        Command::Config(command) => config::run(&command),
+        Command::Slot(command) => slot::run(&command),
+        Command::Demo(demo) => self::demo(&demo),
+        Command::Version(json) => version::run(json.json),
+    };
+    exit.into()
+}
+
+/// Logging of the commands that answer and end: only what is wrong, for people.
+fn quiet() {
+    // It fails only where logging has begun already.
+    let _ = log::init(log::Form::Text, "warn,librdkafka=error,rdkafka=error");
+}
+
+/// The runtime of a command. Two threads: one for the data path's reader, one for timers and endpoints.
+fn block_on<F: Future>(future: F) -> Result<F::Output, Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    match runtime {
+        Ok(runtime) => {
+            let output = runtime.block_on(future);
+            // A resolver thread that hangs must not keep the process.
+            runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+            Ok(output)
+        }
+        Err(error) => {
+            eprintln!("cannot start the runtime: {error}");
+            Err(Exit::Internal)
+        }
+    }
+}
+
+fn check(options: &TaskFile) -> Exit {
+    quiet();
+    let json = options.json.json;
+    let task = match secrets::load(&options.file) {
+        Ok(task) => task,
+        Err(problems) => return answer::problems(&problems, json),
+    };
+    let report = match block_on(crate::check::check(&task)) {
+        Ok(report) => report,
+        Err(exit) => return exit,
+    };
+    answer::data(&report, json);
+    match report.result {
+        crate::check::Verdict::Failed if report.is_transient() => Exit::Transient,
+        crate::check::Verdict::Failed => Exit::Definite,
+        _ => Exit::Done,
+    }
+}
+
+fn demo(options: &Demo) -> Exit {
+    quiet();
+    let json = options.json.json;
+    match block_on(crate::demo::run(&options.options, json)) {
+        Ok(Ok(crate::demo::Ending::Refuted)) => Exit::Refuted,
+        Ok(Ok(_)) => Exit::Done,
+        Ok(Err(failure)) => answer::failure(&failure, json),
+        Err(exit) => exit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent_and_its_help_has_every_exit_code() {
+        Cli::command().debug_assert();
+        let help = Cli::command().render_long_help().to_string();
+        for exit in Exit::ALL {
+            assert!(help.contains(&format!("  {}  ", exit.code())), "{exit:?}");
+        }
+    }
+
+    #[test]
+    fn every_command_but_run_answers_in_json() {
+        for args in [
+            &["check", "t"][..],
+            &["config", "schema"],
+            &["config", "print", "t"],
+            &["slot", "drop", "t"],
+            &["demo"],
+            &["version"],
+        ] {
+            let with: Vec<&str> = ["millrace"].into_iter().chain(args.iter().copied()).chain(["--json"]).collect();
+            assert!(Cli::try_parse_from(&with).is_ok(), "{with:?}");
+        }
+        assert!(
+            Cli::try_parse_from(["millrace", "run", "t", "--log", "json", "--log-level", "info", "--exit-on-halt"])
+                .is_ok()
+        );
+        assert!(Cli::try_parse_from(["millrace", "run", "t", "--log", "xml"]).is_err());
+    }
+}
