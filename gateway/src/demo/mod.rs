@@ -112,7 +112,10 @@ async fn whole_day(options: &Options, show: Show) -> Result<Ending, Failure> {
     // Stopped before the topics are read, so that a record that came too often is seen too.
     pipeline.stop().await?;
     let confirmed = clients[0]
-        .query_one("SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = $1", &[&pipeline::SLOT])
+        .query_one(
+            "SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = $1",
+            &[&pipeline::SLOT],
+        )
         .await
         .map_err(sql)?
         .get(0);
@@ -259,7 +262,12 @@ async fn interrupted() {
 
 fn sql(error: tokio_postgres::Error) -> Failure {
     let why = error.as_db_error().map_or_else(|| format!("{error:?}"), ToString::to_string);
-    Failure::definite("demo_source", "running the shop's statements", why, "run the demo again; if it happens again, report it")
+    Failure::definite(
+        "demo_source",
+        "running the shop's statements",
+        why,
+        "run the demo again; if it happens again, report it",
+    )
 }
 
 #[cfg(test)]

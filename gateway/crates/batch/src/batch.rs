@@ -116,6 +116,8 @@ impl Batch {
     /// Empties the batch and keeps its buffers.
     pub fn clear(&mut self) {
         self.truncate_changes(0);
+        self.ends.clear();
+        self.data.clear();
         self.commits.clear();
     }
 

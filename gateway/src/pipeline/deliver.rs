@@ -1,0 +1,187 @@
+//! From ordered records to the producer.
+//!
+//! Owns the numbering of records, the choice of the partition, the record header, and the note of where each transaction
+//! ends among the numbers. Must not decide what may be confirmed (`position::Progress` does). Records leave here in stream
+//! order whatever the workers did (I3); after a failure nothing more leaves.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use millrace_batch::{Batch, Failure, Lsn, RelationLog};
+use millrace_host::{PartitionChoice, Record, Records};
+use millrace_position::{Position, Progress};
+use millrace_sink::{Header, OutRecord, SendError, Sink};
+
+use super::{
+    Done, Pool,
+    flight::{Flight, Flights},
+    order::Reorder,
+    targets::Targets,
+};
+use crate::failpoint;
+
+/// Name of the record header that says where a record comes from.
+pub const HEADER: &str = "millrace";
+/// Bytes of that header, big-endian: version (1), shard (2), commit LSN (8), ordinal (4), start of the chain's digest (8).
+pub const HEADER_BYTES: usize = 23;
+/// Version of the header's layout.
+const HEADER_VERSION: u8 = 1;
+/// How long a full producer queue is left alone before the next try; the delivery thread empties it meanwhile.
+const FULL_PAUSE: Duration = Duration::from_micros(500);
+
+/// The sending side of one session.
+pub(crate) struct Deliver {
+    pub inbox: Receiver<Done>,
+    pub sink: Arc<Sink>,
+    pub targets: Targets,
+    pub progress: Arc<Mutex<Progress>>,
+    pub relations: RelationLog,
+    /// Start of the chain's digest, where records carry a header.
+    pub header: Option<[u8; 8]>,
+    pub shard: u16,
+    pub pool: Pool,
+    pub flights: Arc<Flights>,
+    /// Set when the session gives up: a full queue is no longer waited for.
+    pub abandon: Arc<AtomicBool>,
+    pub next_seq: u64,
+    pub ends: Vec<(u64, Position)>,
+}
+
+impl Deliver {
+    /// Runs until the workers are gone and everything is sent, or until something fails.
+    pub fn run(mut self) -> Result<(), Failure> {
+        let mut order = Reorder::default();
+        loop {
+            match self.inbox.recv_timeout(Duration::from_millis(200)) {
+                Ok(done) => order.put(done.sequence, done),
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) if self.abandon.load(Ordering::Relaxed) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => continue,
+            }
+            while let Some(Done { batch, outcome, permit, .. }) = order.take() {
+                let records = outcome?;
+                self.send_batch(&batch, &records)?;
+                drop(permit);
+                self.pool.recycle_batch(batch);
+                self.pool.recycle_records(records);
+            }
+        }
+    }
+
+    fn send_batch(&mut self, batch: &Batch, records: &Records) -> Result<(), Failure> {
+        let mut bytes = 0;
+        let mut commits = batch.commits().iter().peekable();
+        for record in records.iter() {
+            while let Some(commit) = commits.next_if(|commit| commit.after <= record.change) {
+                self.end(commit.end_lsn, commit.next_id);
+            }
+            bytes += self.send(batch, &record)?;
+        }
+        for commit in commits {
+            self.end(commit.end_lsn, commit.next_id);
+        }
+        failpoint::pass("after_produce");
+        let (end_lsn, commit_time) = batch.commits().last().map_or((Lsn(0), 0), |end| (end.end_lsn, end.commit_time));
+        self.flights.sent(Flight { end_seq: self.next_seq, bytes: bytes as u64, end_lsn, commit_time });
+        let mut progress = self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        for (end_seq, position) in self.ends.drain(..) {
+            progress.released(end_seq, position).map_err(|error| error.failure())?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, end_lsn: Lsn, next_id: u64) {
+        self.ends.push((self.next_seq, Position { shard: self.shard, end_lsn, ordinal: 0, next_id }));
+    }
+
+    fn send(&mut self, batch: &Batch, record: &Record<'_>) -> Result<usize, Failure> {
+        let change = record.change as usize;
+        let target = self.targets.get(record.topic)?;
+        let partition = match record.partition {
+            PartitionChoice::Hash(hash) => hash % target.partitions,
+            PartitionChoice::Explicit(number) if number < target.partitions => number,
+            PartitionChoice::Explicit(number) => {
+                return Err(Failure::definite(
+                    "partition_out_of_range",
+                    format!("routing a change of {}", table(&self.relations, batch, change)),
+                    format!(
+                        "the router chose partition {number}, topic {} has {}",
+                        target.handle.name(),
+                        target.partitions
+                    ),
+                    "correct the route module or its configuration",
+                ));
+            }
+        };
+        let commit_lsn = batch.commit_lsns()[change];
+        let ordinal = batch.ordinals()[change];
+        let mut header = [0; HEADER_BYTES];
+        if let Some(digest) = &self.header {
+            header[0] = HEADER_VERSION;
+            header[1..3].copy_from_slice(&self.shard.to_be_bytes());
+            header[3..11].copy_from_slice(&commit_lsn.to_be_bytes());
+            header[11..15].copy_from_slice(&ordinal.to_be_bytes());
+            header[15..].copy_from_slice(digest);
+        }
+        let ours = [Header { name: HEADER, value: &header }];
+        let ours = if self.header.is_some() { &ours[..] } else { &[] };
+        // Headers of a module's own are rare; without them nothing is allocated here.
+        let joined: Vec<Header<'_>>;
+        let headers = if record.headers().len() == 0 {
+            ours
+        } else {
+            let theirs = record.headers().map(|(name, value)| Header { name, value });
+            joined = theirs.chain(ours.iter().copied()).collect();
+            &joined
+        };
+        let out = OutRecord {
+            partition: partition as i32,
+            key: record.key,
+            value: record.value,
+            headers,
+            timestamp_ms: 0,
+            seq: self.next_seq,
+        };
+        loop {
+            match self.sink.send(&target.handle, &out) {
+                Ok(()) => break,
+                Err(SendError::QueueFull) if self.abandon.load(Ordering::Relaxed) => return Err(session_ended()),
+                Err(SendError::QueueFull) => {
+                    if let Some(failure) = self.sink.failure() {
+                        return Err(failure);
+                    }
+                    std::thread::park_timeout(FULL_PAUSE);
+                }
+                Err(SendError::Failed(mut failure)) => {
+                    failure.tried = format!(
+                        "{} (change {ordinal} of the transaction at {}, table {})",
+                        failure.tried,
+                        Lsn(commit_lsn),
+                        table(&self.relations, batch, change)
+                    );
+                    return Err(failure);
+                }
+            }
+        }
+        let size = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+        self.next_seq += 1;
+        Ok(size)
+    }
+}
+
+fn session_ended() -> Failure {
+    Failure::transient("session_ended", "waiting for room in the producer", "the session gave up", "")
+}
+
+fn table(relations: &RelationLog, batch: &Batch, change: usize) -> String {
+    match batch.relations().get(change).and_then(|id| relations.get(*id)) {
+        Some(relation) => format!("{}.{}", relation.schema, relation.table),
+        None => "unknown".to_owned(),
+    }
+}

@@ -1,0 +1,151 @@
+//! From the replication socket to numbered batches.
+//!
+//! Owns the loop that pulls frames, feeds the decoder, asks the catalogue for keys and cuts batches. Must not know modules, topics or
+//! positions. It waits for room in the byte budget before it dispatches, and reads nothing meanwhile (I7).
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::Sender;
+use millrace_batch::{Batch, Commit, Failure, Lsn};
+use millrace_decode::pgoutput::{PgOutput, Step};
+use millrace_replication::{Frame, SqlConnection, StreamReader, catalog};
+use tokio::sync::watch;
+
+use super::{Pool, Room, Work};
+use crate::{failpoint, observe::Observe};
+
+/// When the reader cuts a batch, and how it reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    /// Most changes in a batch.
+    pub changes: usize,
+    /// Bytes of cell values after which a batch is cut.
+    pub bytes: usize,
+    /// Least time between two idle positions taken from keepalives.
+    pub idle_interval: Duration,
+}
+
+/// The reading side of one session.
+pub(crate) struct Reader {
+    pub stream: StreamReader,
+    pub decoder: PgOutput,
+    pub catalogue: SqlConnection,
+    pub cut: Cut,
+    pub room: Room,
+    pub pool: Pool,
+    pub work: Sender<Work>,
+    pub observe: Arc<Observe>,
+    /// When a keepalive last became a position.
+    pub idle_at: Instant,
+    /// End of the newest transaction or keepalive that became one.
+    pub last_end: Lsn,
+}
+
+/// Why reading ended without a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadEnd {
+    /// The gateway is asked to stop, or the session to end.
+    Stopped,
+}
+
+impl Reader {
+    /// Reads until stopped or until something fails. What was read before is dispatched in either case, so that it can be
+    /// delivered before the session ends. Gives the stream back, so that it can be closed in order.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> (StreamReader, Result<ReadEnd, Failure>) {
+        let mut open = Open { batch: self.pool.batch(), sequence: 0 };
+        let outcome = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => Ok(ReadEnd::Stopped),
+            outcome = self.read(&mut open) => outcome,
+        };
+        // A change that was half decoded is not in the batch; whole ones are worth delivering.
+        if self.dispatch(&mut open).await.is_err() {
+            tracing::debug!("the workers ended before the reader");
+        }
+        (self.stream, outcome)
+    }
+
+    async fn read(&mut self, open: &mut Open) -> Result<ReadEnd, Failure> {
+        loop {
+            self.stream.fill().await.map_err(|error| error.failure())?;
+            failpoint::pass("after_receive");
+            loop {
+                let step = match self.stream.next_frame().map_err(|error| error.failure())? {
+                    None => break,
+                    Some(Frame::XLogData { wal_start, payload, .. }) => {
+                        self.decoder.message(wal_start, payload, &mut open.batch)?
+                    }
+                    Some(Frame::Keepalive { wal_end, .. }) => {
+                        self.idle(open, wal_end);
+                        continue;
+                    }
+                    Some(Frame::End) => return Err(ended()),
+                };
+                match step {
+                    Step::KeysNeeded { oid } => self.answer_keys(oid).await?,
+                    Step::Commit => self.last_end = open.batch.commits().last().map_or(self.last_end, |c| c.end_lsn),
+                    _ => {}
+                }
+                if open.batch.len() >= self.cut.changes || open.batch.data_len() >= self.cut.bytes {
+                    self.dispatch(open).await?;
+                }
+            }
+            failpoint::pass("after_decode");
+            self.dispatch(open).await?;
+        }
+    }
+
+    /// A keepalive outside a transaction says that everything before its LSN was sent: it becomes an empty transaction end, and
+    /// is confirmed by the same rule as a real one, after everything before it (I1).
+    fn idle(&mut self, open: &mut Open, wal_end: Lsn) {
+        self.observe.metrics.received_lsn(wal_end);
+        let due = self.idle_at.elapsed() >= self.cut.idle_interval && wal_end > self.last_end;
+        if self.decoder.in_transaction() || !due {
+            return;
+        }
+        (self.idle_at, self.last_end) = (Instant::now(), wal_end);
+        let next_id = self.decoder.next_id();
+        let end = Commit { after: 0, commit_lsn: wal_end, end_lsn: wal_end, xid: 0, commit_time: 0, next_id };
+        open.batch.push_commit(end);
+    }
+
+    async fn answer_keys(&mut self, oid: u32) -> Result<(), Failure> {
+        let keys = catalog::primary_key(&self.catalogue, oid).await.map_err(|error| error.failure())?;
+        self.decoder.set_keys(oid, &keys)?;
+        tracing::info!(oid, key = ?keys, "table version");
+        Ok(())
+    }
+
+    async fn dispatch(&mut self, open: &mut Open) -> Result<(), Failure> {
+        if open.batch.is_empty() && open.batch.commits().is_empty() {
+            return Ok(());
+        }
+        // Room first: a stop that cancels the wait must find the batch still in its place.
+        let permit = self.room.take(open.batch.weight()).await;
+        let batch = std::mem::replace(&mut open.batch, self.pool.batch());
+        self.observe.metrics.batch_received(&batch);
+        self.observe.metrics.budget_used(self.room.used());
+        let work = Work { sequence: open.sequence, batch, permit };
+        open.sequence += 1;
+        self.work.send(work).map_err(|_| {
+            Failure::transient("session_ended", "handing a batch to the workers", "the workers have stopped", "")
+        })
+    }
+}
+
+struct Open {
+    batch: Batch,
+    sequence: u64,
+}
+
+fn ended() -> Failure {
+    Failure::transient(
+        "source_ended_stream",
+        "streaming",
+        "the source ended the stream (it is shutting down)",
+        "wait for it to come back",
+    )
+}

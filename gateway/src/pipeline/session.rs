@@ -1,0 +1,312 @@
+//! The life of one session: start the threads, wait for the first thing that ends it, end the rest in order.
+//!
+//! Owns the order of ending: stop reading, let what was read be transformed and sent, wait for acknowledgements within the drain
+//! time, write the last position, let the source know, close. Must not decide what happens next (that is `task`).
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use millrace_batch::{Failure, RelationLog};
+use millrace_decode::pgoutput::PgOutput;
+use millrace_host::Chain;
+use millrace_position::{PositionRecord, Progress};
+use millrace_replication::{FlushPosition, ReplicationStream, SqlConnection, StreamReader};
+use millrace_sink::Sink;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinError,
+};
+
+use super::{
+    Cut, Pool, ReadEnd, Room, deliver::Deliver, flight::Flights, reader::Reader, targets::Targets, worker::Worker,
+    writer::Writer,
+};
+use crate::{observe::Observe, task::Store};
+
+/// How long the source may take to acknowledge the end of the stream.
+const CLOSE_BOUND: Duration = Duration::from_secs(5);
+/// Acknowledgements are looked at this often while draining.
+const DRAIN_TICK: Duration = Duration::from_millis(5);
+
+/// Everything a session is made of.
+pub struct SessionParts {
+    /// The running stream.
+    pub stream: ReplicationStream,
+    /// What the source is told as flushed.
+    pub confirm: FlushPosition,
+    /// Decoder at the start position.
+    pub decoder: PgOutput,
+    /// SQL connection for keys.
+    pub catalogue: SqlConnection,
+    /// Table versions, shared with the decoder.
+    pub relations: RelationLog,
+    /// One chain per worker thread.
+    pub chains: Vec<Chain>,
+    /// Where records go.
+    pub sink: Arc<Sink>,
+    /// Topics by number.
+    pub targets: Targets,
+    /// Progress from the start position.
+    pub progress: Progress,
+    /// Where positions are kept.
+    pub store: Arc<Mutex<Store>>,
+    /// The record the store holds.
+    pub record: Arc<Mutex<PositionRecord>>,
+    /// Start of the chain's digest, where records carry a header.
+    pub header: Option<[u8; 8]>,
+    /// Shard.
+    pub shard: u16,
+    /// When batches are cut.
+    pub cut: Cut,
+    /// Byte budget.
+    pub budget: usize,
+    /// Time between two written positions.
+    pub position_interval: Duration,
+    /// Time for acknowledgements at the end.
+    pub drain_timeout: Duration,
+    /// Metrics and status.
+    pub observe: Arc<Observe>,
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub enum SessionEnd {
+    /// Asked to stop. `unacknowledged` records were sent and not acknowledged within the drain time; they come again.
+    Stopped {
+        /// Records that will be sent again by the next start.
+        unacknowledged: u64,
+    },
+    /// Something failed; what was complete is in the position.
+    Failed(Failure),
+}
+
+enum Report {
+    Delivered(Result<(), Failure>),
+    Written(Result<(), Failure>),
+}
+
+/// A running session.
+pub struct Session {
+    sink: Arc<Sink>,
+    observe: Arc<Observe>,
+    drain_timeout: Duration,
+    abandon: Arc<AtomicBool>,
+    finish: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    reports: mpsc::UnboundedReceiver<Report>,
+}
+
+impl Session {
+    /// Runs a session to its end.
+    pub async fn run(parts: SessionParts, mut stop: watch::Receiver<bool>) -> SessionEnd {
+        let SessionParts { stream: ReplicationStream { reader: input, feedback }, .. } = parts;
+        let workers = parts.chains.len();
+        let pool = Pool::new(parts.shard, 4 * workers + 8);
+        let (work, work_inbox) = crossbeam_channel::unbounded();
+        // Room for one result per worker: a worker that is ahead waits here, so records never pile up (I7).
+        let (done, done_inbox) = crossbeam_channel::bounded(workers);
+        let (report, reports) = mpsc::unbounded_channel();
+        let progress = Arc::new(Mutex::new(parts.progress));
+        let flights = Arc::<Flights>::default();
+        let mut session = Session {
+            sink: parts.sink.clone(),
+            observe: parts.observe.clone(),
+            drain_timeout: parts.drain_timeout,
+            abandon: Arc::default(),
+            finish: Arc::default(),
+            threads: Vec::new(),
+            reports,
+        };
+        for (number, chain) in parts.chains.into_iter().enumerate() {
+            let worker = Worker {
+                chain,
+                relations: parts.relations.clone(),
+                inbox: work_inbox.clone(),
+                outbox: done.clone(),
+                pool: pool.clone(),
+                observe: parts.observe.clone(),
+            };
+            session.spawn(format!("transform-{number}"), move || worker.run());
+        }
+        drop((work_inbox, done));
+        let deliver = Deliver {
+            inbox: done_inbox,
+            sink: parts.sink.clone(),
+            targets: parts.targets,
+            progress: progress.clone(),
+            relations: parts.relations,
+            header: parts.header,
+            shard: parts.shard,
+            pool: pool.clone(),
+            flights: flights.clone(),
+            abandon: session.abandon.clone(),
+            next_seq: 0,
+            ends: Vec::new(),
+        };
+        let delivered = report.clone();
+        session.spawn("deliver".into(), move || {
+            // Nobody listens any more only where the session is over already.
+            let _ = delivered.send(Report::Delivered(deliver.run()));
+        });
+        let writer = Writer {
+            sink: parts.sink,
+            progress,
+            store: parts.store,
+            record: parts.record,
+            confirm: parts.confirm,
+            flights,
+            interval: parts.position_interval,
+            observe: parts.observe.clone(),
+            finish: session.finish.clone(),
+        };
+        session.spawn("position".into(), move || {
+            let _ = report.send(Report::Written(writer.run()));
+        });
+        let reader = Reader {
+            stream: input,
+            decoder: parts.decoder,
+            catalogue: parts.catalogue,
+            cut: parts.cut,
+            room: Room::new(parts.budget, 4 * workers + 4),
+            pool,
+            work,
+            observe: parts.observe,
+            idle_at: Instant::now(),
+            last_end: millrace_batch::Lsn(0),
+        };
+        let (end_reading, reading) = watch::channel(false);
+        let mut read = tokio::spawn(reader.run(reading));
+
+        // The first thing that ends the session.
+        let mut ending = Ending::default();
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => {}
+            ended = &mut read => ending.reader(ended),
+            Some(report) = session.reports.recv() => ending.note(report),
+        }
+        if ending.failure.is_none() {
+            session.observe.draining();
+        }
+        let deadline = tokio::time::Instant::now() + session.drain_timeout;
+        let _ = end_reading.send(true);
+        if !ending.reader_ended {
+            // The reader may wait for room that only acknowledgements, or giving up, will make.
+            match tokio::time::timeout_at(deadline, &mut read).await {
+                Ok(ended) => ending.reader(ended),
+                Err(_) => {
+                    session.give_up();
+                    ending.reader(read.await);
+                }
+            }
+        }
+        let unacknowledged = session.drain(&mut ending, deadline).await;
+        session.finish.store(true, Ordering::Release);
+        session.abandon.store(true, Ordering::Release);
+        while !ending.writer_ended
+            && let Some(report) = session.reports.recv().await
+        {
+            ending.note(report);
+        }
+        if let Some(input) = ending.input.take()
+            && let Err(error) = input.finish(feedback, CLOSE_BOUND).await
+        {
+            tracing::debug!(%error, "the stream did not end in order");
+        }
+        let threads = std::mem::take(&mut session.threads);
+        // Joining is blocking; a panic of a thread is a defect, told by its own message.
+        let _ = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
+        match ending.failure {
+            Some(failure) => SessionEnd::Failed(failure),
+            None => SessionEnd::Stopped { unacknowledged },
+        }
+    }
+
+    fn spawn(&mut self, name: String, body: impl FnOnce() + Send + 'static) {
+        match std::thread::Builder::new().name(name.clone()).spawn(body) {
+            Ok(thread) => self.threads.push(thread),
+            // The channels of a thread that never ran are dropped with it, which ends the session like a failure would.
+            Err(error) => tracing::error!(%error, name, "cannot start a thread"),
+        }
+    }
+
+    fn give_up(&self) {
+        self.abandon.store(true, Ordering::Release);
+        self.sink.purge();
+    }
+
+    /// Waits until everything sent is acknowledged, up to the deadline; gives what is not. A sink that failed is not waited
+    /// for: its producer is purged, and what the watermark reached is what counts.
+    async fn drain(&mut self, ending: &mut Ending, deadline: tokio::time::Instant) -> u64 {
+        loop {
+            while let Ok(report) = self.reports.try_recv() {
+                ending.note(report);
+            }
+            let missing = self.sink.in_flight();
+            if ending.deliver_ended && missing == 0 {
+                return 0;
+            }
+            let hopeless = self.sink.failure().is_some() || ending.writer_ended;
+            if hopeless || tokio::time::Instant::now() >= deadline {
+                self.give_up();
+                return missing;
+            }
+            tokio::time::sleep(DRAIN_TICK).await;
+        }
+    }
+}
+
+/// What has ended so far, and the first failure.
+#[derive(Default)]
+struct Ending {
+    failure: Option<Failure>,
+    input: Option<StreamReader>,
+    reader_ended: bool,
+    deliver_ended: bool,
+    writer_ended: bool,
+}
+
+impl Ending {
+    fn reader(&mut self, ended: Result<(StreamReader, Result<ReadEnd, Failure>), JoinError>) {
+        self.reader_ended = true;
+        let late = match ended {
+            Ok((input, outcome)) => {
+                self.input = Some(input);
+                outcome.err()
+            }
+            Err(error) => Some(Failure::transient(
+                "reader_defect",
+                "reading the stream",
+                error.to_string(),
+                "report this with the log: the reader must not end like this",
+            )),
+        };
+        self.fail(late);
+    }
+
+    fn note(&mut self, report: Report) {
+        match report {
+            Report::Delivered(outcome) => {
+                self.deliver_ended = true;
+                self.fail(outcome.err());
+            }
+            Report::Written(outcome) => {
+                self.writer_ended = true;
+                self.fail(outcome.err());
+            }
+        }
+    }
+
+    /// The first failure is the cause; a later one replaces it only where the first was a mere consequence.
+    fn fail(&mut self, late: Option<Failure>) {
+        let consequence = self.failure.as_ref().is_none_or(|first| first.code == "session_ended");
+        if consequence && late.is_some() {
+            self.failure = late;
+        }
+    }
+}

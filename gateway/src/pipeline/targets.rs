@@ -1,0 +1,138 @@
+//! Topics by number: their partition counts, pinned, and the sink's handle.
+//!
+//! Owns the step from a module's topic to a place in the sink, once per topic. A count is pinned in the position record when the
+//! topic is first used: keys go on hashing by it when the topic grows, and a topic that shrank is refused (I3).
+
+use std::sync::{Arc, Mutex};
+
+use millrace_batch::Failure;
+use millrace_host::{TopicId, TopicTable};
+use millrace_position::PositionRecord;
+use millrace_sink::{Sink, TopicHandle, TopicWanted, Topics};
+
+/// A topic that is ready to be produced to.
+pub struct Target {
+    /// The sink's handle.
+    pub handle: TopicHandle,
+    /// Partitions that keys are spread over: the pinned count.
+    pub partitions: u32,
+}
+
+/// Topic, name, partitions, largest message.
+type Found = (TopicId, Arc<str>, u32, Option<usize>);
+
+/// What a topic must be, by name.
+pub struct Wish {
+    /// Whether a missing topic is created.
+    pub create: bool,
+    /// How.
+    pub topic: Box<dyn Fn(&str) -> TopicWanted + Send + Sync>,
+}
+
+/// Topics of one session.
+pub struct Targets {
+    sink: Arc<Sink>,
+    /// None for a sink without topics.
+    topics: Option<Topics>,
+    table: TopicTable,
+    record: Arc<Mutex<PositionRecord>>,
+    wish: Wish,
+    known: Vec<Option<Target>>,
+}
+
+impl Targets {
+    /// No topic known yet. `record` is the position record that pins partition counts.
+    pub fn new(
+        sink: Arc<Sink>,
+        topics: Option<Topics>,
+        table: TopicTable,
+        record: Arc<Mutex<PositionRecord>>,
+        wish: Wish,
+    ) -> Targets {
+        Targets { sink, topics, table, record, wish, known: Vec::new() }
+    }
+
+    /// The place of a topic; asks the sink the first time. Blocking then.
+    #[inline]
+    pub fn get(&mut self, topic: TopicId) -> Result<&Target, Failure> {
+        let index = topic.0 as usize;
+        if !matches!(self.known.get(index), Some(Some(_))) {
+            self.ensure(&[topic])?;
+        }
+        match self.known.get(index) {
+            Some(Some(target)) => Ok(target),
+            _ => Err(Failure::definite("topic_missing", "looking for a topic", "the sink has no such topic", "")),
+        }
+    }
+
+    /// Makes sure of several topics at once, creating what is missing where the task says so. Blocking.
+    pub fn ensure(&mut self, topics: &[TopicId]) -> Result<(), Failure> {
+        let names: Vec<(TopicId, Arc<str>)> =
+            topics.iter().filter_map(|topic| Some((*topic, self.table.name(*topic)?))).collect();
+        for (topic, name, found, limit) in self.ask(names)? {
+            let partitions = self.pin(&name, found)?;
+            let handle = self.sink.topic(&name, limit)?;
+            let index = topic.0 as usize;
+            if self.known.len() <= index {
+                self.known.resize_with(index + 1, || None);
+            }
+            self.known[index] = Some(Target { handle, partitions });
+        }
+        Ok(())
+    }
+
+    /// Partition count and size limit of each topic. A sink without topics has what would be created.
+    fn ask(&self, names: Vec<(TopicId, Arc<str>)>) -> Result<Vec<Found>, Failure> {
+        let wanted: Vec<TopicWanted> = names.iter().map(|(_, name)| (self.wish.topic)(name)).collect();
+        let Some(topics) = &self.topics else {
+            let found = names.into_iter().zip(wanted);
+            return Ok(found.map(|((topic, name), wanted)| (topic, name, wanted.partitions, None)).collect());
+        };
+        let states = if self.wish.create {
+            topics.ensure(&wanted)?
+        } else {
+            topics.describe(&names.iter().map(|(_, name)| &**name).collect::<Vec<_>>())?
+        };
+        let mut found = Vec::with_capacity(names.len());
+        for (topic, name) in names {
+            let Some(state) = states.iter().find(|state| *state.name == *name) else {
+                return Err(Failure::definite(
+                    "topic_missing",
+                    format!("looking for topic {name}"),
+                    "the cluster has no such topic, and route.create_topics is false",
+                    format!("create topic {name}, or set route.create_topics = true"),
+                ));
+            };
+            if state.created {
+                tracing::info!(code = "topic_created", topic = %name, partitions = state.partitions, "topic created");
+            }
+            found.push((topic, name, state.partitions, state.max_message_bytes));
+        }
+        Ok(found)
+    }
+
+    fn pin(&self, name: &str, found: u32) -> Result<u32, Failure> {
+        let mut record = self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let pinned = *record.partitions.entry(name.to_owned()).or_insert(found);
+        if found < pinned {
+            return Err(Failure::definite(
+                "partition_count_changed",
+                format!("comparing topic {name} with the position"),
+                format!(
+                    "the position was taken with {pinned} partitions, the topic has {found}: it was deleted and made anew"
+                ),
+                format!("give the topic {pinned} partitions again, or start the task anew under another name"),
+            ));
+        }
+        if found > pinned {
+            tracing::warn!(
+                code = "topic_grew",
+                topic = name,
+                pinned,
+                found,
+                "the topic has more partitions than when the task began: keys stay in the first ones, so that their order holds"
+            );
+        }
+        Ok(pinned)
+    }
+}

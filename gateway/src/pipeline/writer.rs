@@ -1,0 +1,99 @@
+//! Acknowledgements to durable positions to confirmations.
+//!
+//! Owns the thread that moves the watermark into [`Progress`], writes positions and lets the feedback confirm them, in this order
+//! and no other (I1). Must not decide which position may be written: `Progress` does.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use millrace_batch::Failure;
+use millrace_position::{Position, PositionRecord, Progress};
+use millrace_replication::FlushPosition;
+use millrace_sink::Sink;
+
+use super::flight::Flights;
+use crate::{failpoint, observe::Observe, task::Store};
+
+/// How often the watermark is looked at. Nothing waits for it but the position, which is written far less often.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The writing side of one session.
+pub(crate) struct Writer {
+    pub sink: Arc<Sink>,
+    pub progress: Arc<Mutex<Progress>>,
+    pub store: Arc<Mutex<Store>>,
+    /// The record as it was last written; partition counts are added by `deliver` through this lock.
+    pub record: Arc<Mutex<PositionRecord>>,
+    pub confirm: FlushPosition,
+    pub interval: Duration,
+    pub flights: Arc<Flights>,
+    pub observe: Arc<Observe>,
+    /// Set when everything to be sent was sent: one last round, then end.
+    pub finish: Arc<AtomicBool>,
+}
+
+impl Writer {
+    /// Runs until told to finish or until something fails.
+    pub fn run(self) -> Result<(), Failure> {
+        let mut written = Instant::now();
+        let mut seen = 0;
+        loop {
+            let finishing = self.finish.load(Ordering::Acquire);
+            if let Some(failure) = self.sink.failure() {
+                return Err(failure);
+            }
+            let watermark = self.sink.watermark();
+            if watermark > seen {
+                failpoint::pass("after_ack");
+                seen = watermark;
+            }
+            let due = self.advance(watermark);
+            if let Some(position) = due
+                && (finishing || written.elapsed() >= self.interval)
+            {
+                self.write(position)?;
+                written = Instant::now();
+            }
+            if finishing {
+                return Ok(());
+            }
+            std::thread::park_timeout(TICK);
+        }
+    }
+
+    fn advance(&self, watermark: u64) -> Option<Position> {
+        let mut progress = self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        progress.acked(watermark);
+        self.flights.acked(watermark, &self.observe.metrics);
+        progress.completable()
+    }
+
+    fn write(&self, position: Position) -> Result<(), Failure> {
+        let record = {
+            let mut record = self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            record.position = position;
+            record.written_at_ms = crate::task::now_millis();
+            record.clone()
+        };
+        failpoint::pass("before_position");
+        self.store.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).write(&record)?;
+        self.observe.metrics.position_written(position.end_lsn);
+        failpoint::pass("after_position");
+        let confirmable = {
+            let mut progress = self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            progress.made_durable(position);
+            progress.confirmable()
+        };
+        failpoint::pass("before_confirm");
+        self.confirm.confirm(confirmable);
+        self.confirm.send_now();
+        self.observe.metrics.confirmed(confirmable);
+        failpoint::pass("after_confirm");
+        Ok(())
+    }
+}

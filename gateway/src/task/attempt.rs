@@ -1,0 +1,328 @@
+//! One attempt: from nothing to a running session, and the session itself.
+//!
+//! Owns the order of steps before data moves: modules, position store (fences an earlier owner), source, slot, topics, stream.
+//! Must not retry. What is expensive and stays valid is kept between attempts: compiled modules and the open store.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use millrace_batch::{Failure, Lsn, RelationLog};
+use millrace_decode::pgoutput::{self, PgOutput};
+use millrace_host::{Chain, TopicTable};
+use millrace_position::{Position, PositionRecord, Progress, SlotState, VERSION};
+use millrace_replication::{
+    CreateSlot, FlushPosition, Pgoutput, ReplicationConnection, SqlConnection, StartReplication, SystemIdentity,
+    catalog, connect_sql,
+};
+use millrace_sink::KafkaConfig;
+use tokio::sync::watch;
+
+use super::{
+    modules::{Loaded, hex},
+    source,
+    start::{Found, Start, Stored, Wanted, decide},
+    store::{self, Store},
+    topics,
+};
+use crate::{
+    config::{SinkKind, Task},
+    observe::Observe,
+    pipeline::{Cut, Session, SessionEnd, SessionParts, Targets},
+};
+
+/// Output plugin of the PostgreSQL source.
+const PLUGIN: &str = "pgoutput";
+/// Longest wait for a slot to be made: it waits for every transaction that is open at the time.
+const SLOT_BOUND: Duration = Duration::from_secs(300);
+/// The `n` of a task's first id.
+const FIRST_ID: u64 = 1;
+/// Least time between two positions taken from keepalives, which keeps an idle task from writing all the time.
+const IDLE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What one task keeps between attempts.
+pub(crate) struct Runner {
+    observe: Arc<Observe>,
+    in_session: Arc<AtomicBool>,
+    loaded: Option<Loaded>,
+    store: Option<Kept>,
+    /// Since when the slot has been in use by somebody else.
+    busy_since: Option<Instant>,
+}
+
+struct Kept {
+    store: Arc<Mutex<Store>>,
+    record: Option<PositionRecord>,
+}
+
+impl Runner {
+    /// Keeps nothing yet.
+    pub fn new(observe: Arc<Observe>) -> Runner {
+        Runner { observe, in_session: Arc::default(), loaded: None, store: None, busy_since: None }
+    }
+
+    /// True while a session runs, which ends itself in order when told to stop.
+    pub fn in_session(&self) -> Arc<AtomicBool> {
+        self.in_session.clone()
+    }
+
+    /// Forgets what the old task file asked for.
+    pub fn forget(&mut self) {
+        *self = Runner::new(self.observe.clone());
+    }
+
+    /// Starts a session and runs it to its end.
+    pub async fn attempt(&mut self, task: &Task, stop: watch::Receiver<bool>) -> SessionEnd {
+        let parts = match self.prepare(task).await {
+            Ok(parts) => parts,
+            Err(failure) => return SessionEnd::Failed(self.judge_busy(task, failure)),
+        };
+        self.busy_since = None;
+        self.in_session.store(true, Ordering::Release);
+        self.observe.streaming();
+        let record = parts.record.clone();
+        let ended = Session::run(parts, stop).await;
+        self.in_session.store(false, Ordering::Release);
+        if let SessionEnd::Failed(failure) = &ended
+            && failure.code.starts_with("position_")
+        {
+            // Nobody knows whether the last write was kept: the store is opened, fenced and read again.
+            self.store = None;
+        } else if let Some(kept) = &mut self.store {
+            kept.record = Some(record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone());
+        }
+        ended
+    }
+
+    /// A slot that another connection uses is waited for, but not for ever.
+    fn judge_busy(&mut self, task: &Task, failure: Failure) -> Failure {
+        if failure.code != "slot_in_use" {
+            self.busy_since = None;
+            return failure;
+        }
+        let since = *self.busy_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < task.source.slot_busy_timeout.get() {
+            return Failure { class: millrace_batch::Class::Transient, ..failure };
+        }
+        Failure { class: millrace_batch::Class::Definite, ..failure }
+    }
+
+    async fn prepare(&mut self, task: &Task) -> Result<SessionParts, Failure> {
+        let shard = 0;
+        self.load_modules(task).await?;
+        let kafka = match task.sink.kind {
+            SinkKind::Kafka => Some(topics::kafka_config(task)?),
+            SinkKind::Blackhole => None,
+        };
+        self.open_store(task, kafka.clone(), shard).await?;
+        let (Some(loaded), Some(kept)) = (&self.loaded, &mut self.store) else {
+            return Err(Failure::transient("internal", "starting", "nothing is loaded", "report this with the log"));
+        };
+
+        let options = source::connect_options(task)?;
+        let mut connection = ReplicationConnection::connect(&options).await.map_err(|error| error.failure())?;
+        let system = connection.identify_system().await.map_err(|error| error.failure())?;
+        let catalogue = connect_sql(&options).await.map_err(|error| error.failure())?;
+        let record = settle(task, kept, &mut connection, &catalogue, &system, loaded, shard).await?;
+        self.observe.status.modules(loaded.live());
+
+        let relations = RelationLog::new();
+        let table = TopicTable::new();
+        let workers = if loaded.is_stateful() { 1 } else { task.pipeline.workers.to_usize() };
+        let limits = loaded.engine.limits();
+        let chains = (0..workers).map(|_| Chain::instantiate(&loaded.spec, limits, &table));
+        let chains = chains.collect::<Result<Vec<_>, _>>().map_err(|error| error.failure())?;
+        let scratch = Chain::instantiate(&loaded.spec, limits, &table).map_err(|error| error.failure())?;
+
+        let record = Arc::new(Mutex::new(record));
+        let (sink, topics) = topics::open_sink(task, kafka.as_ref()).await?;
+        let targets = Targets::new(sink.clone(), topics, table, record.clone(), topics::wish(task));
+        let targets = topics::before_start(task, &catalogue, scratch, targets).await?;
+
+        let position = record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).position;
+        let confirm = FlushPosition::new(position.end_lsn);
+        let begin = StartReplication {
+            slot: task.source.slot.to_string(),
+            from: position.end_lsn,
+            options: Pgoutput::new([task.source.publication.to_string()]).options(),
+        };
+        let stream = connection
+            .start(&begin, confirm.clone(), source::stream_options(task))
+            .await
+            .map_err(|error| error.failure())?;
+        tracing::info!(code = "started", from = %position.end_lsn, next_id = position.next_id, workers, "stream started");
+        let decoder = PgOutput::new(
+            pgoutput::Start {
+                shard,
+                shards: 1,
+                database: task.source.database.to_string(),
+                end_lsn: position.end_lsn,
+                next_id: position.next_id,
+            },
+            relations.clone(),
+        );
+        Ok(SessionParts {
+            stream,
+            confirm,
+            decoder,
+            catalogue,
+            relations,
+            chains,
+            sink,
+            targets,
+            progress: Progress::new(position),
+            store: kept.store.clone(),
+            record,
+            header: task.sink.headers.then(|| loaded.chain_digest()),
+            shard,
+            cut: Cut {
+                changes: task.pipeline.batch_changes.to_usize(),
+                bytes: usize::try_from(task.pipeline.batch_bytes.get()).unwrap_or(usize::MAX),
+                idle_interval: IDLE_INTERVAL,
+            },
+            budget: usize::try_from(task.pipeline.budget.get()).unwrap_or(usize::MAX),
+            position_interval: task.position.interval.get(),
+            drain_timeout: task.pipeline.drain_timeout.get(),
+            observe: self.observe.clone(),
+        })
+    }
+
+    /// Compiles the modules once; they do not change until the task file does.
+    async fn load_modules(&mut self, task: &Task) -> Result<(), Failure> {
+        if self.loaded.is_none() {
+            let task = task.clone();
+            self.loaded = Some(blocking("loading modules", move || Loaded::load(&task)).await?);
+        }
+        Ok(())
+    }
+
+    /// Opens the store once; it is what keeps a second gateway out.
+    async fn open_store(&mut self, task: &Task, kafka: Option<KafkaConfig>, shard: u16) -> Result<(), Failure> {
+        if self.store.is_none() {
+            let task = task.clone();
+            let opened = blocking("opening the position store", move || store::open(&task, kafka.as_ref(), shard));
+            let (store, record) = opened.await?;
+            self.store = Some(Kept { store: Arc::new(Mutex::new(store)), record });
+        }
+        Ok(())
+    }
+}
+
+/// Compares position and slot, and makes the slot on a first start; gives the record the session goes on with.
+async fn settle(
+    task: &Task,
+    kept: &mut Kept,
+    connection: &mut ReplicationConnection,
+    catalogue: &SqlConnection,
+    system: &SystemIdentity,
+    loaded: &Loaded,
+    shard: u16,
+) -> Result<PositionRecord, Failure> {
+    let slot = task.source.slot.as_str();
+    let found = catalog::slot(catalogue, slot).await.map_err(|error| error.failure())?.map(|found| Found {
+        wal_status: if found.is_lost() { Some("lost".to_owned()) } else { found.wal_status },
+        plugin: found.plugin.unwrap_or_default(),
+        database: found.database.unwrap_or_default(),
+        confirmed: found.confirmed_flush_lsn.unwrap_or(Lsn(0)),
+    });
+    let stored = kept.record.as_ref().map(|record| Stored {
+        system_identifier: record.system_identifier.clone(),
+        slot: record.slot.clone(),
+        end_lsn: record.position.end_lsn,
+        slot_created: record.slot_state == SlotState::Created,
+    });
+    let wanted =
+        Wanted { slot, database: task.source.database.as_str(), plugin: PLUGIN, system_identifier: &system.system_id };
+    let decision = decide(wanted, stored.as_ref(), found.as_ref())?;
+    super::publication::ensure(task, catalogue, decision == Start::First).await?;
+    let fresh = |position, slot_state| PositionRecord {
+        version: VERSION,
+        task: task.task.name.to_string(),
+        position,
+        shards: 1,
+        source_kind: "postgresql".to_owned(),
+        decoding: PLUGIN.to_owned(),
+        system_identifier: system.system_id.clone(),
+        timeline: Some(system.timeline),
+        slot: slot.to_owned(),
+        slot_state,
+        partitions: Default::default(),
+        modules: loaded.active(),
+        selection: format!("sha256:{}", hex(&<sha2::Sha256 as sha2::Digest>::digest(task.select_config()))),
+        paused: false,
+        written_at_ms: super::now_millis(),
+    };
+    // A task that begins anew goes on with its ids: consumers that remember the old ones must not meet them again.
+    let next_id = kept.record.as_ref().map_or(FIRST_ID, |record| record.position.next_id);
+    let at = |end_lsn| Position { shard, end_lsn, ordinal: 0, next_id };
+    let record = match (decision, kept.record.take()) {
+        (Start::Resume, Some(record)) => {
+            let now = fresh(record.position, SlotState::Created);
+            report_changes(&record, &now);
+            PositionRecord { partitions: record.partitions, ..now }
+        }
+        (Start::Adopt(confirmed), _) => {
+            tracing::warn!(code = "slot_adopted", slot, from = %confirmed, "an earlier start made the slot and died: going on from there");
+            write(kept, fresh(at(confirmed), SlotState::Created)).await?
+        }
+        _ => {
+            write(kept, fresh(at(Lsn(0)), SlotState::Intended)).await?;
+            let created = connection.create_slot(&CreateSlot::pgoutput(slot), SLOT_BOUND).await;
+            let created = created.map_err(|error| error.failure())?;
+            tracing::info!(code = "slot_created", slot, from = %created.consistent_point, "slot created");
+            write(kept, fresh(at(created.consistent_point), SlotState::Created)).await?
+        }
+    };
+    kept.record = Some(record.clone());
+    Ok(record)
+}
+
+/// Writes a record off the async runtime.
+async fn write(kept: &Kept, record: PositionRecord) -> Result<PositionRecord, Failure> {
+    let store = kept.store.clone();
+    blocking("writing the position", move || {
+        store.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).write(&record)?;
+        Ok(record)
+    })
+    .await
+}
+
+/// What a restart changed is said aloud: records before and after it may differ.
+fn report_changes(before: &PositionRecord, now: &PositionRecord) {
+    for (old, new) in before.modules.iter().zip(&now.modules).filter(|(old, new)| old != new) {
+        let (stage, name) = (&new.stage, &new.name);
+        tracing::warn!(
+            code = "module_changed",
+            stage,
+            name,
+            before = old.digest,
+            now = new.digest,
+            "another module or configuration than before the restart"
+        );
+    }
+    if before.modules.len() != now.modules.len() {
+        tracing::warn!(
+            code = "module_changed",
+            before = before.modules.len(),
+            now = now.modules.len(),
+            "another chain than before the restart"
+        );
+    }
+    if before.selection != now.selection {
+        tracing::warn!(code = "selection_changed", "another selection of tables than before the restart");
+    }
+}
+
+pub(super) async fn blocking<T: Send + 'static>(
+    tried: &'static str,
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(Failure::transient("internal", tried, error.to_string(), "report this with the log")),
+    }
+}

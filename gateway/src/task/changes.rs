@@ -1,0 +1,67 @@
+//! Has a person acted? What a halted task waits for.
+//!
+//! Owns the digests of the files a task is made of: the task file and the secrets it names. Must not parse them. A halted gateway
+//! tries again only after one of them changed: trying an old password again would lock the account.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+
+use crate::config::{SecretSource, Task};
+
+/// Largest file looked at: a secret or a task file is never larger.
+const LIMIT: u64 = 4 << 20;
+
+/// The files as they were.
+#[derive(Debug)]
+pub struct Watched(Vec<(PathBuf, Option<[u8; 32]>)>);
+
+impl Watched {
+    /// Remembers the task file, if there is one, and every secret file the task names.
+    pub fn new(file: Option<&Path>, task: &Task) -> Watched {
+        let secrets = [&task.source.password, &task.sink.password].into_iter().filter_map(|secret| match secret {
+            Some(SecretSource::File(path)) => Some(path.clone()),
+            _ => None,
+        });
+        let files = file.map(Path::to_path_buf).into_iter().chain(secrets);
+        Watched(files.map(|path| (path.clone(), digest(&path))).collect())
+    }
+
+    /// Whether any file has another content than before.
+    pub fn changed(&self) -> bool {
+        self.0.iter().any(|(path, before)| digest(path) != *before)
+    }
+}
+
+/// A file that is missing or too large has none; appearing and vanishing are changes too.
+fn digest(path: &Path) -> Option<[u8; 32]> {
+    let fits = fs::metadata(path).ok()?.len() <= LIMIT;
+    let bytes = fits.then(|| fs::read(path).ok()).flatten()?;
+    Some(Sha256::digest(bytes).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sees_content_appearance_and_loss() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("secret");
+        let watched = |path: &Path| Watched(vec![(path.to_path_buf(), digest(path))]);
+        let missing = watched(&path);
+        assert!(!missing.changed());
+        fs::write(&path, "one").expect("written");
+        assert!(missing.changed());
+        let one = watched(&path);
+        fs::write(&path, "one").expect("written");
+        assert!(!one.changed(), "the same content written again is no change");
+        fs::write(&path, "two").expect("written");
+        assert!(one.changed());
+        fs::remove_file(&path).expect("removed");
+        assert!(one.changed());
+    }
+}

@@ -1,0 +1,145 @@
+//! The task's chain of modules.
+//!
+//! Owns the step from the task file to loaded components and their configuration: the default filter always, then the operator's
+//! filters and maps, and the operator's router and format or the defaults. Must not run them.
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use millrace_batch::Failure;
+use millrace_host::{ChainSpec, HostEngine, Limits, Module, StageKind, StageSpec, defaults};
+use millrace_position::ActiveModule;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    config::{self, Task},
+    observe::LiveModule,
+};
+
+/// A loaded chain.
+pub(crate) struct Loaded {
+    /// What a worker instantiates.
+    pub spec: ChainSpec,
+    /// The engine all instances share.
+    pub engine: HostEngine,
+}
+
+impl Loaded {
+    /// Reads and compiles every module of a task, or takes it from the cache. Blocking.
+    pub fn load(task: &Task) -> Result<Loaded, Failure> {
+        let modules = &task.modules;
+        let cache = modules.cache.clone().or_else(default_cache);
+        let limits = limits(&modules.limits);
+        let engine = HostEngine::new(limits, cache.as_deref()).map_err(Failure::from)?;
+        let default = |name: &str, bytes: &[u8], config: String| -> Result<StageSpec, Failure> {
+            let module = Module::load(&engine, name, bytes, None).map_err(Failure::from)?;
+            Ok(StageSpec { name: name.to_owned(), module: Arc::new(module), config_json: config })
+        };
+        let given = |path: String, module: &config::Module| given(&engine, path, module);
+        let mut filters = vec![default("select", defaults::SELECT, task.select_config())?];
+        for (number, module) in modules.filter.iter().enumerate() {
+            filters.push(given(format!("filter[{number}]"), module)?);
+        }
+        let mut maps = Vec::new();
+        for (number, module) in modules.map.iter().enumerate() {
+            maps.push(given(format!("map[{number}]"), module)?);
+        }
+        let route = match &modules.route {
+            Some(module) => given("route".to_owned(), module)?,
+            None => default("topic-router", defaults::TOPIC_ROUTER, task.router_config())?,
+        };
+        let format = match &modules.format {
+            Some(module) => given("format".to_owned(), module)?,
+            None => default("drs-json", defaults::DRS_JSON, task.format_config())?,
+        };
+        Ok(Loaded { spec: ChainSpec { filters, maps, route, format }, engine })
+    }
+
+    fn stages(&self) -> impl Iterator<Item = (StageKind, &StageSpec)> {
+        let spec = &self.spec;
+        let filters = spec.filters.iter().map(|stage| (StageKind::Filter, stage));
+        let maps = spec.maps.iter().map(|stage| (StageKind::Map, stage));
+        let last = [(StageKind::Route, &spec.route), (StageKind::Format, &spec.format)];
+        filters.chain(maps).chain(last)
+    }
+
+    /// What the position record keeps of the chain.
+    pub fn active(&self) -> Vec<ActiveModule> {
+        let active = self.stages().map(|(kind, stage)| ActiveModule {
+            stage: kind.as_str().to_owned(),
+            name: stage.name.clone(),
+            digest: format!("sha256:{}", stage.module.digest()),
+            config_digest: format!("sha256:{}", hex(&Sha256::digest(&stage.config_json))),
+        });
+        active.collect()
+    }
+
+    /// What the status shows of the chain.
+    pub fn live(&self) -> Vec<LiveModule> {
+        let live = self.stages().map(|(kind, stage)| LiveModule {
+            stage: kind.as_str().to_owned(),
+            name: stage.module.about().name.clone(),
+            sha256: stage.module.digest().to_string(),
+        });
+        live.collect()
+    }
+
+    /// The start of a digest over the digests of all modules in chain order: which code made a record.
+    pub fn chain_digest(&self) -> [u8; 8] {
+        let mut digest = Sha256::new();
+        for (_, stage) in self.stages() {
+            digest.update(stage.module.digest().0);
+        }
+        let mut start = [0; 8];
+        start.copy_from_slice(&digest.finalize()[..8]);
+        start
+    }
+
+    /// True where a module asks for one instance per shard.
+    pub fn is_stateful(&self) -> bool {
+        self.stages().any(|(_, stage)| stage.module.about().stateful)
+    }
+}
+
+fn given(engine: &HostEngine, name: String, module: &config::Module) -> Result<StageSpec, Failure> {
+    let path = &module.path;
+    let limit = engine.limits().component_bytes as u64;
+    let unreadable = |why: String| {
+        Failure::definite(
+            "module_unreadable",
+            format!("reading module {name} from {}", path.display()),
+            why,
+            format!("correct modules.{name}.path, or the file"),
+        )
+    };
+    // Looked at before it is read: a file may be of any size.
+    let size = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
+    if size > limit {
+        return Err(unreadable(format!("it has {size} bytes, at most {limit} are taken")));
+    }
+    let bytes = fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+    let pin = module.sha256.map(|digest| digest.0);
+    let loaded = Module::load(engine, &name, &bytes, pin).map_err(Failure::from)?;
+    Ok(StageSpec { name, module: Arc::new(loaded), config_json: module.config_json() })
+}
+
+fn limits(limits: &config::Limits) -> Limits {
+    let size = |size: config::Size| usize::try_from(size.get()).unwrap_or(usize::MAX);
+    Limits {
+        call_timeout: limits.call_timeout.get(),
+        init_timeout: limits.init_timeout.get(),
+        memory_bytes: size(limits.memory),
+        output_bytes: size(limits.output),
+        log_lines_per_second: u32::try_from(limits.log_lines_per_second.get()).unwrap_or(u32::MAX),
+        ..Limits::default()
+    }
+}
+
+fn default_cache() -> Option<PathBuf> {
+    let home = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute())?;
+    Some(home.join("millrace"))
+}
+
+/// Lower-case hexadecimal text.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,158 @@
+//! The Kafka side of a task before data moves: client settings, the sink, and the topics known beforehand.
+//!
+//! Owns the step from `[sink]` and `[route]` to the sink crate's types, and asking every published table for its topics before the
+//! stream starts, so that a missing right or a bad factor is told then. Must not produce.
+
+use std::sync::Arc;
+
+use millrace_batch::{
+    Column, Failure, Relation, ReplicaIdentity, jdbc_code_of_array, jdbc_code_of_unknown, type_by_oid,
+};
+use millrace_host::{Chain, TopicId};
+use millrace_replication::{SqlConnection, catalog};
+use millrace_sink::{
+    Blackhole, Compression, KafkaConfig, Producer, Protocol, Sasl, SaslMechanism, Secret, Sink, Tls, TopicWanted,
+    Topics,
+};
+
+use super::attempt::blocking;
+use crate::{
+    config::{self, Task},
+    pipeline::{Targets, Wish},
+};
+
+/// Client settings of a task; secrets are resolved here.
+pub fn kafka_config(task: &Task) -> Result<KafkaConfig, Failure> {
+    let sink = &task.sink;
+    let size = |size: config::Size| usize::try_from(size.get()).unwrap_or(usize::MAX);
+    let mut kafka = KafkaConfig::new(sink.brokers.iter().map(ToString::to_string));
+    kafka.protocol = match sink.protocol {
+        config::Protocol::Plaintext => Protocol::Plaintext,
+        config::Protocol::Ssl => Protocol::Ssl,
+        config::Protocol::SaslPlaintext => Protocol::SaslPlaintext,
+        config::Protocol::SaslSsl => Protocol::SaslSsl,
+    };
+    kafka.tls = Tls { ca: sink.ca.clone(), cert: sink.cert.clone(), key: sink.key.clone(), key_password: None };
+    if let (Some(mechanism), Some(username), Some(password)) = (sink.sasl_mechanism, &sink.username, &sink.password) {
+        kafka.sasl = Some(Sasl {
+            mechanism: match mechanism {
+                config::SaslMechanism::Plain => SaslMechanism::Plain,
+                config::SaslMechanism::ScramSha256 => SaslMechanism::ScramSha256,
+                config::SaslMechanism::ScramSha512 => SaslMechanism::ScramSha512,
+            },
+            username: username.clone(),
+            password: Secret::new(password.resolve()?.expose()),
+        });
+    }
+    kafka.compression = match sink.compression {
+        config::Compression::None => Compression::None,
+        config::Compression::Lz4 => Compression::Lz4,
+        config::Compression::Zstd => Compression::Zstd,
+        config::Compression::Snappy => Compression::Snappy,
+        config::Compression::Gzip => Compression::Gzip,
+    };
+    kafka.client_id = format!("millrace-{}", task.task.name);
+    kafka.linger = sink.linger.get();
+    kafka.queue_bytes = size(sink.queue);
+    kafka.max_message_bytes = size(sink.max_message);
+    kafka.batch_bytes = kafka.batch_bytes.min(kafka.max_message_bytes);
+    kafka.extra = sink.properties.clone();
+    Ok(kafka)
+}
+
+/// Starts the sink of a session, with access to the cluster's topics where it has any.
+pub(crate) async fn open_sink(
+    task: &Task,
+    kafka: Option<&KafkaConfig>,
+) -> Result<(Arc<Sink>, Option<Topics>), Failure> {
+    let Some(kafka) = kafka.cloned() else {
+        let limit = usize::try_from(task.sink.max_message.get()).unwrap_or(usize::MAX);
+        return Ok((Arc::new(Sink::Blackhole(Blackhole::new(limit))), None));
+    };
+    blocking("starting the Kafka sink", move || {
+        let topics = Topics::connect(&kafka)?;
+        Ok((Arc::new(Sink::Kafka(Producer::start(&kafka)?)), Some(topics)))
+    })
+    .await
+}
+
+/// What a topic must be that the gateway creates.
+pub(crate) fn wish(task: &Task) -> Wish {
+    let route = task.route.clone();
+    let limits = (route.partitions.get() as u32, route.replication_factor.get() as i32);
+    Wish {
+        create: route.create_topics,
+        topic: Box::new(move |name| TopicWanted {
+            name: name.to_owned(),
+            partitions: limits.0,
+            replication_factor: limits.1,
+            settings: route.topic_settings.clone(),
+        }),
+    }
+}
+
+/// Asks the chain where every published table goes, and makes sure of these topics. Tables whose route depends on the change,
+/// and tables made later, are asked for when they come.
+pub(crate) async fn before_start(
+    task: &Task,
+    catalogue: &SqlConnection,
+    mut scratch: Chain,
+    mut targets: Targets,
+) -> Result<Targets, Failure> {
+    let publication = task.source.publication.as_str();
+    let published = catalog::published_tables(catalogue, &[publication]).await.map_err(|error| error.failure())?;
+    let mut relations = Vec::with_capacity(published.len());
+    for (id, published) in published.into_iter().enumerate() {
+        let table = published.table;
+        let columns = catalog::columns(catalogue, table.oid).await.map_err(|error| error.failure())?;
+        relations.push(relation(task, id as u32, table, columns));
+    }
+    blocking("making sure of the topics", move || {
+        let mut topics: Vec<TopicId> = Vec::new();
+        for relation in &relations {
+            scratch.announce(relation).map_err(|error| error.failure())?;
+            topics.extend(scratch.topics_of(relation.id));
+        }
+        topics.sort_unstable();
+        topics.dedup();
+        if !topics.is_empty() {
+            targets.ensure(&topics)?;
+        }
+        Ok(targets)
+    })
+    .await
+}
+
+/// A table as the stream will describe it, near enough for its route.
+fn relation(task: &Task, id: u32, table: catalog::Table, columns: Vec<catalog::Column>) -> Relation {
+    let key_position = |name: &str| {
+        let place = table.primary_key.iter().position(|key| key == name);
+        place.map_or(0, |place| place as u16 + 1)
+    };
+    let columns = columns.into_iter().filter(|column| !column.generated).map(|column| {
+        let known = type_by_oid(column.type_oid);
+        let array = column.type_name.ends_with("[]");
+        Column {
+            key_position: key_position(&column.name),
+            type_name: known.map_or(column.type_name, |info| info.name.to_owned()),
+            type_oid: column.type_oid,
+            jdbc_type: known
+                .map_or(if array { jdbc_code_of_array() } else { jdbc_code_of_unknown() }, |info| info.jdbc),
+            name: column.name,
+        }
+    });
+    Relation {
+        id,
+        source_oid: table.oid,
+        database: task.source.database.to_string(),
+        columns: columns.collect(),
+        identity: match table.replica_identity {
+            catalog::ReplicaIdentity::Default => ReplicaIdentity::Default,
+            catalog::ReplicaIdentity::Full => ReplicaIdentity::Full,
+            catalog::ReplicaIdentity::Index => ReplicaIdentity::Index,
+            catalog::ReplicaIdentity::Nothing => ReplicaIdentity::Nothing,
+        },
+        schema: table.schema,
+        table: table.name,
+    }
+}
