@@ -183,7 +183,11 @@ impl ClientContext for Reports {
             self.deliveries.fail(of_code(code, self.tried, reason));
         } else {
             tracing::warn!(code = "kafka_connection", "{}: {reason}", self.tried);
-            reason.clone_into(&mut self.said.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            // That no broker is left is the consequence of what was said before.
+            if code != Code::AllBrokersDown || said.is_empty() {
+                reason.clone_into(&mut said);
+            }
         }
     }
 }
