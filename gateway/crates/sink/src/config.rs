@@ -161,9 +161,10 @@ impl KafkaConfig {
     /// Defaults for these brokers: plaintext, linger 5 ms, no compression, 32 MiB of queue, batches to 512 KiB, records to the
     /// brokers' default limit (`message.max.bytes` = 1,048,588).
     ///
-    /// Why no compression: it costs more CPU than all the rest of producing (lz4 about doubles it) on the machine
-    /// that also decodes, and whether the network or the brokers' disks are scarcer is the operator's knowledge. Why 512 KiB batches: half the brokers'
-    /// default limit, and measured no slower than 1,000,000 bytes.
+    /// Why no compression: it is the gateway's CPU that runs out first. `examples/producer_cost` on a real broker, documents of 835
+    /// bytes with one header: none 3.0 us per record, lz4 4.2, snappy 4.0, zstd 5.5; the broker saves 0.7 to 1.5 us, the network about
+    /// two thirds, so where those are scarcer lz4 is the one to choose. Why 512 KiB batches: half the brokers' default limit,
+    /// and no slower than 976 KiB within the noise.
     pub fn new(brokers: impl IntoIterator<Item = impl Into<String>>) -> KafkaConfig {
         KafkaConfig {
             brokers: brokers.into_iter().map(Into::into).collect(),
