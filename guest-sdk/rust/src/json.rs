@@ -7,7 +7,7 @@ use std::{error, fmt};
 use crate::{
     Cell, Image,
     scan::{Classes, Escapes, HTML, HTML_NIBBLES, PLAIN, PLAIN_NIBBLES},
-    steps::{self, Padded, Row},
+    steps::{self, Padded, Plain, Row},
 };
 
 /// Which characters are written as escapes.
@@ -209,7 +209,14 @@ impl<'a> JsonWriter<'a> {
                 ends: image.ends.get(position..).unwrap_or_default(),
                 start: image.span(position).map_or(0, |(start, _)| start),
             };
-            position += steps::append_plain_members(self.out, &row, self.classes);
+            let Plain { written, last_unchecked } = steps::append_plain_members(self.out, &row, self.classes);
+            position += written;
+            if last_unchecked {
+                if let Some(Cell::Text(text)) = image.get(position - 1) {
+                    utf8(text).map_err(|e| (position - 1, e))?;
+                }
+                continue;
+            }
             if position >= members.len() {
                 break;
             }
@@ -380,7 +387,7 @@ mod tests {
     fn given() -> impl Strategy<Value = Given> {
         prop_oneof![
             6 => "[a-z0-9 ]{0,40}".prop_map(Given::Text),
-            2 => "[a-z<\"\\\\\n]{0,40}|\\PC{0,30}".prop_map(Given::Text),
+            2 => "[a-z<\"\\\\\n]{0,40}|\\PC{0,30}|[a-zé漢]{0,40}".prop_map(Given::Text),
             1 => Just(Given::Null),
             1 => Just(Given::Unsent),
         ]

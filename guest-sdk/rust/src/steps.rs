@@ -117,29 +117,36 @@ pub(crate) struct Row<'a> {
     pub(crate) start: u32,
 }
 
-/// Appends members as long as they are plain: text of ASCII without escapes, or NULL. Says how many it wrote.
+/// What [`append_plain_members`] did.
+pub(crate) struct Plain {
+    /// How many members it wrote.
+    pub(crate) written: usize,
+    /// The last of them has bytes beyond ASCII, and nobody has checked that they are UTF-8.
+    pub(crate) last_unchecked: bool,
+}
+
+/// Appends members as long as they are plain: text without escapes, or NULL. Stops behind a text that is not all ASCII.
 #[inline]
-pub(crate) fn append_plain_members(out: &mut Vec<u8>, row: &Row<'_>, classes: Classes) -> usize {
+pub(crate) fn append_plain_members(out: &mut Vec<u8>, row: &Row<'_>, classes: Classes) -> Plain {
     let Row { names, members, names_length, data, ends, start } = *row;
     let cells = members.len().min(ends.len());
-    let Some(&last) = ends[..cells].last() else { return 0 };
-    let (begin, end) = (start as usize, (last & END) as usize);
+    let (begin, end) = (start as usize, ends[..cells].last().map_or(0, |last| (last & END) as usize));
     // Steps read beyond the image: at the end of the data, its last cells are for the caller.
     if begin > end || end + STEP > data.len() {
-        return 0;
+        return Plain { written: 0, last_unchecked: false };
     }
     // A NULL takes the three bytes of its name's and its own quote, and one more.
     out.reserve(names_length + (end - begin) + 4 * cells + 2 * STEP);
     let from = out.len();
-    // SAFETY: `members` are places in `names` and `names_length` covers them, both by `Template`; the reserve covers names,
+    // SAFETY: `members` are places in `names` and `names_length` covers them, both by `Members`; the reserve covers names,
     // texts, quotes and two steps. Every end is checked against the image's own.
-    let (written, to) = unsafe {
+    let (plain, to) = unsafe {
         let to = out.as_mut_ptr().add(from);
         plain_members(names.0.as_ptr(), &members[..cells], data.as_ptr(), &ends[..cells], begin, end, to, classes)
     };
     // SAFETY: `to` is behind what was written, within what was reserved.
     unsafe { out.set_len(to.offset_from(out.as_ptr()) as usize) };
-    written
+    plain
 }
 
 /// See [`append_plain_members`]. Also gives the end of what was written.
@@ -158,13 +165,13 @@ unsafe fn plain_members(
     end: usize,
     to: *mut u8,
     classes: Classes,
-) -> (usize, *mut u8) {
+) -> (Plain, *mut u8) {
     let (mut start, mut to) = (begin, to);
     for (i, (&(name, name_end), &flags)) in members.iter().zip(ends).enumerate() {
         let (stop, length) = ((flags & END) as usize, (name_end - name) as usize);
         // A contradictory batch is for the caller to fail on.
         if flags & NOT_SENT != 0 || stop < start || stop > end {
-            return (i, to);
+            return (Plain { written: i, last_unchecked: false }, to);
         }
         // SAFETY: the caller's promise.
         unsafe { copy(names.add(name as usize), to, length) };
@@ -179,19 +186,27 @@ unsafe fn plain_members(
             start = stop;
             continue;
         }
+        let mut last_unchecked = false;
         loop {
             // SAFETY: `start <= stop <= end`, and a step more than `end` is readable; `next` has room for the text's rest and a
             // step.
-            let flagged = unsafe {
+            let chunk = unsafe {
                 let chunk = Chunk::load(&*data.add(start).cast());
                 chunk.store(next);
-                chunk.flagged(classes)
+                chunk
             };
             let left = stop - start;
-            if left <= STEP {
-                if flagged & ((1 << left) - 1) != 0 {
-                    return (i, to);
+            let mut flagged = chunk.flagged(classes);
+            if left < STEP {
+                flagged &= (1 << left) - 1;
+            }
+            if flagged != 0 {
+                if flagged & !chunk.beyond_ascii() != 0 {
+                    return (Plain { written: i, last_unchecked: false }, to);
                 }
+                last_unchecked = true;
+            }
+            if left <= STEP {
                 // SAFETY: room for the text and its quote.
                 unsafe {
                     next.add(left).write(b'"');
@@ -199,14 +214,14 @@ unsafe fn plain_members(
                 }
                 break;
             }
-            if flagged != 0 {
-                return (i, to);
-            }
             // SAFETY: more than a step of text is left.
             next = unsafe { next.add(STEP) };
             start += STEP;
         }
+        if last_unchecked {
+            return (Plain { written: i + 1, last_unchecked }, to);
+        }
         start = stop;
     }
-    (members.len(), to)
+    (Plain { written: members.len(), last_unchecked: false }, to)
 }
