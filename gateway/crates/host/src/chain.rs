@@ -161,7 +161,10 @@ impl Chain {
         for stage in &mut self.filters {
             match stage.announce(&relation, |plan| FilterPlan::check(plan, &relation, &keys))? {
                 FilterPlan::Drop => return Ok(None),
-                plan => filters.push(plan),
+                plan => {
+                    stage.active |= matches!(plan, FilterPlan::PerChange(_));
+                    filters.push(plan);
+                }
             }
         }
         let mut maps = Vec::with_capacity(self.maps.len());
@@ -173,6 +176,7 @@ impl Chain {
                 };
                 Ok((MapPlan::check(plan, &relation, &keys)?, after))
             })?;
+            stage.active |= after.is_some();
             maps.push(plan);
             if let Some(after) = after {
                 relation = after;
@@ -209,7 +213,7 @@ impl Chain {
         let Chain { filters, maps, route, format, topics, tables, work, mapped, spare } = self;
         admit(batch, tables, work)?;
         let mut view = View::source(batch, now);
-        for (index, stage) in filters.iter_mut().enumerate() {
+        for (index, stage) in filters.iter_mut().enumerate().filter(|(_, stage)| stage.active) {
             let interest = |relation| match plan(tables, relation)?.filters.get(index)? {
                 FilterPlan::PerChange(interest) => Some(interest),
                 FilterPlan::Keep | FilterPlan::Drop => None,
@@ -220,7 +224,7 @@ impl Chain {
                     .map_err(|stop| blame(stop, &*stage, batch, tables, work))?;
             }
         }
-        for (index, stage) in maps.iter_mut().enumerate() {
+        for (index, stage) in maps.iter_mut().enumerate().filter(|(_, stage)| stage.active) {
             let map_plan = |relation| plan(tables, relation).and_then(|plan| plan.maps.get(index)).unwrap_or(&NO_MAP);
             let unchanged = |change: &u32| matches!(map_plan(view.relations[*change as usize]), MapPlan::Unchanged);
             if work.live.iter().all(unchanged) {
@@ -252,21 +256,35 @@ impl std::fmt::Debug for Chain {
 
 /// Checks that a batch fits the announced tables, so that nothing after it indexes past an image; lists the changes of kept tables.
 fn admit(batch: &Batch, tables: &[Option<Table>], work: &mut Work) -> Result<(), HostError> {
+    let count = batch.len();
     work.live.clear();
     work.origin.clear();
-    work.origin.extend(0..batch.len() as u32);
+    work.origin.extend(0..count as u32);
+    let bad = |change: usize, why| HostError::BadBatch { change: change as u32, why };
+    let (relations, bits, firsts) = (batch.relations(), batch.marks(), batch.first_cells());
+    let images = batch.new_cells().iter().zip(batch.old_cells());
     let mut next_cell = 0;
-    for change in 0..batch.len() {
-        let relation = batch.relations()[change];
-        let Some(Some(table)) = tables.get(relation as usize) else { return Err(HostError::Unannounced(relation)) };
-        let (new, old) = (usize::from(batch.new_cells()[change]), usize::from(batch.old_cells()[change]));
-        let bits = batch.marks()[change];
+    // The table of the change before: streams come in runs.
+    let mut last: Option<(u32, &Table)> = None;
+    for (change, (((&relation, &bits), &first), (&new, &old))) in
+        relations.iter().zip(bits).zip(firsts).zip(images).enumerate()
+    {
+        let table = match last {
+            Some((of, table)) if of == relation => table,
+            _ => {
+                let table = tables.get(relation as usize).and_then(Option::as_ref);
+                let table = table.ok_or(HostError::Unannounced(relation))?;
+                last = Some((relation, table));
+                table
+            }
+        };
+        let (new, old) = (usize::from(new), usize::from(old));
         let fits = |cells: usize, bit: u8| cells == if bits & bit != 0 { table.width } else { 0 };
         if !fits(new, marks::NEW) || !fits(old, marks::OLD) {
-            return Err(HostError::BadBatch { change: change as u32, why: "an image is neither missing nor complete" });
+            return Err(bad(change, "an image is neither missing nor complete"));
         }
-        if batch.first_cells()[change] as usize != next_cell {
-            return Err(HostError::BadBatch { change: change as u32, why: "its cells do not follow those before it" });
+        if first as usize != next_cell {
+            return Err(bad(change, "its cells do not follow those before it"));
         }
         next_cell += new + old;
         if table.plan.is_some() {
@@ -274,10 +292,7 @@ fn admit(batch: &Batch, tables: &[Option<Table>], work: &mut Work) -> Result<(),
         }
     }
     if next_cell != batch.ends().len() {
-        return Err(HostError::BadBatch {
-            change: batch.len() as u32,
-            why: "there are more cells than changes tell of",
-        });
+        return Err(bad(count, "there are more cells than changes tell of"));
     }
     Ok(())
 }
@@ -459,3 +474,9 @@ fn blame<I: contract::Interface>(
         ordinal: batch.ordinals().get(at).copied().unwrap_or_default(),
     }))
 }
+
+// A chain is made in one thread and run in another.
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<Chain>();
+};

@@ -56,6 +56,8 @@ impl From<HostError> for Stop {
 /// A stage of a chain.
 pub(crate) struct Stage<I: Interface> {
     pub(crate) spec: StageSpec,
+    /// True once some table's plan asks for work per change; until then a batch need not be looked at for this stage.
+    pub(crate) active: bool,
     limits: Limits,
     live: Option<Live<I>>,
     told: Vec<(types::Relation, I::Plan)>,
@@ -77,8 +79,14 @@ impl<I: Interface> Stage<I> {
                 kind: I::KIND,
             });
         }
-        let mut stage =
-            Stage { spec: spec.clone(), limits: limits.clone(), live: None, told: Vec::new(), batch: empty() };
+        let mut stage = Stage {
+            spec: spec.clone(),
+            active: false,
+            limits: limits.clone(),
+            live: None,
+            told: Vec::new(),
+            batch: empty(),
+        };
         stage.live = Some(stage.ready()?);
         Ok(stage)
     }

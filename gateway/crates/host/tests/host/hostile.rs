@@ -1,7 +1,7 @@
 //! Modules that misbehave: the gateway goes on and the right change is named.
 
-use crate::rows::{Change, batch, probes, relation, start};
-use millrace_host::{Chain, Fault, FaultKind, HostError, Records, StageKind};
+use crate::rows::{Change, batch, hasty, probes, relation, start_with, tight};
+use millrace_host::{Chain, Fault, FaultKind, HostError, Limits, Records, StageKind, TopicTable};
 use std::time::{Duration, Instant};
 
 const PLANS: [(StageKind, &str); 4] = [
@@ -13,12 +13,17 @@ const PLANS: [(StageKind, &str); 4] = [
 
 /// A chain whose stage `kind` does `mischief`.
 fn chain(kind: StageKind, mischief: &str) -> Chain {
+    let limits = if mischief.ends_with("loop") { hasty() } else { tight() };
+    chain_with(kind, mischief, &limits)
+}
+
+fn chain_with(kind: StageKind, mischief: &str, limits: &Limits) -> Chain {
     let config = |stage: StageKind| {
         let plan = PLANS.iter().find(|(of, _)| *of == stage).unwrap().1;
         if stage == kind { format!("{plan}; {mischief}") } else { plan.to_owned() }
     };
     let [filter, map, route, format] = StageKind::ALL.map(config);
-    let (mut chain, _) = start(&probes(&filter, &map, &route, &format)).unwrap();
+    let (mut chain, _) = start_with(&probes(&filter, &map, &route, &format), limits).unwrap();
     chain.announce(&relation(7, 2)).unwrap();
     chain
 }
@@ -84,15 +89,8 @@ fn answers_that_break_the_contract_name_stage_and_field() {
 fn too_much_output_meets_its_limit() {
     for kind in StageKind::ALL {
         // The memory limit would stop it first.
-        let limits = millrace_host::Limits { memory_bytes: 256 << 20, ..Default::default() };
-        let config = |stage: StageKind| {
-            let plan = PLANS.iter().find(|(of, _)| *of == stage).unwrap().1;
-            if stage == kind { format!("{plan}; on 77 huge") } else { plan.to_owned() }
-        };
-        let [filter, map, route, format] = StageKind::ALL.map(config);
-        let topics = millrace_host::TopicTable::new();
-        let mut chain = Chain::instantiate(&probes(&filter, &map, &route, &format), &limits, &topics).unwrap();
-        chain.announce(&relation(7, 2)).unwrap();
+        let limits = Limits { memory_bytes: 256 << 20, ..tight() };
+        let mut chain = chain_with(kind, "on 77 huge", &limits);
         let found = fault(&mut chain, &changes(77..78));
         assert_eq!(found.kind, FaultKind::Trap);
         assert!(found.message.contains("output limit of 67108864 bytes"), "{}", found.message);
@@ -102,14 +100,16 @@ fn too_much_output_meets_its_limit() {
 #[test]
 fn a_runaway_start_or_announcement_ends() {
     for (mischief, words) in [("loop", "no answer within 100ms"), ("panic", "told to panic")] {
-        let (mut chain, _) = start(&probes("", "", &format!("announce {mischief}"), "plan * *")).unwrap();
+        let limits = if mischief == "loop" { hasty() } else { tight() };
+        let spec = probes("", "", &format!("announce {mischief}"), "plan * *");
+        let (mut chain, _) = start_with(&spec, &limits).unwrap();
         let error = chain.announce(&relation(0, 1)).unwrap_err().failure();
         assert_eq!(error.code, "stage_announce");
         assert!(error.why.contains(words), "{}", error.why);
     }
-    let limits = millrace_host::Limits { memory_bytes: 1 << 16, ..Default::default() };
+    let limits = Limits { memory_bytes: 1 << 16, ..tight() };
     let spec = probes("", "", "plan fixed t 0", "plan * *");
-    let error = Chain::instantiate(&spec, &limits, &millrace_host::TopicTable::new()).unwrap_err().failure();
+    let error = Chain::instantiate(&spec, &limits, &TopicTable::new()).unwrap_err().failure();
     assert_eq!(error.code, "stage_start");
     assert!(error.why.contains("memory limit of 65536 bytes"), "{}", error.why);
 }
@@ -121,7 +121,7 @@ fn a_deadline_costs_its_search_and_no_more() {
     assert_eq!(fault(&mut chain, &changes(1..257)).change, 0);
     // The first change fails every call: one for the whole batch and eight halvings, 100 ms each.
     let taken = begun.elapsed();
-    assert!(taken >= Duration::from_millis(900) && taken < Duration::from_secs(10), "{taken:?}");
+    assert!(taken >= Duration::from_millis(900) && taken < Duration::from_secs(60), "{taken:?}");
 }
 
 #[test]
@@ -135,8 +135,8 @@ fn a_thousand_log_lines_are_no_failure() {
 #[test]
 fn a_module_cannot_make_up_topics_without_end() {
     let spec = probes("", "", "plan per - -", "plan - -");
-    let topics = millrace_host::TopicTable::with_capacity(2);
-    let mut chain = Chain::instantiate(&spec, &Default::default(), &topics).unwrap();
+    let topics = TopicTable::with_capacity(2);
+    let mut chain = Chain::instantiate(&spec, &tight(), &topics).unwrap();
     chain.announce(&relation(7, 2)).unwrap();
     let found = fault(&mut chain, &changes(0..3));
     assert_eq!(found.kind, FaultKind::BadOutput);

@@ -3,6 +3,7 @@
 use millrace_batch::{Batch, ChangeStamp, Column, Lsn, Op, Relation, ReplicaIdentity, marks};
 use millrace_host::{Chain, ChainSpec, HostEngine, HostError, Limits, Module, StageSpec, TopicTable, defaults};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 pub const PROBE: &[u8] = include_bytes!("../components/probe.wasm");
 
@@ -136,12 +137,21 @@ pub fn probes(filter: &str, map: &str, route: &str, format: &str) -> ChainSpec {
     }
 }
 
-/// Limits that make mischief end soon.
+/// Limits for mischief: little memory, and a deadline that is only missed on purpose, however busy the machine.
 pub fn tight() -> Limits {
-    Limits { call_timeout: std::time::Duration::from_millis(100), memory_bytes: 32 << 20, ..Limits::default() }
+    Limits { call_timeout: Duration::from_secs(20), memory_bytes: 32 << 20, ..Limits::default() }
+}
+
+/// Limits for a module that never answers.
+pub fn hasty() -> Limits {
+    Limits { call_timeout: Duration::from_millis(100), ..tight() }
 }
 
 pub fn start(spec: &ChainSpec) -> Result<(Chain, TopicTable), HostError> {
+    start_with(spec, &tight())
+}
+
+pub fn start_with(spec: &ChainSpec, limits: &Limits) -> Result<(Chain, TopicTable), HostError> {
     let topics = TopicTable::new();
-    Ok((Chain::instantiate(spec, &tight(), &topics)?, topics))
+    Ok((Chain::instantiate(spec, limits, &topics)?, topics))
 }

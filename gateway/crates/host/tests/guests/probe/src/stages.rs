@@ -113,10 +113,14 @@ impl route::Guest for Probe {
         let plan = announced()?;
         let topic = plan[1].clone();
         Ok(match plan[0].as_str() {
-            "fixed" => route::Plan::Fixed(route::Target { topic, partition: route::Partition::Number(plan[2].parse().unwrap()) }),
-            "hash" => {
-                route::Plan::Fixed(route::Target { topic, partition: route::Partition::HashOf(plan[2].clone().into_bytes()) })
-            }
+            "fixed" => route::Plan::Fixed(route::Target {
+                topic,
+                partition: route::Partition::Number(plan[2].parse().unwrap()),
+            }),
+            "hash" => route::Plan::Fixed(route::Target {
+                topic,
+                partition: route::Partition::HashOf(plan[2].clone().into_bytes()),
+            }),
             "columns" => {
                 let columns = plan[2].split(',').map(|column| column.parse().unwrap()).collect();
                 route::Plan::ByColumns(route::Hashed { topic, columns })
@@ -156,7 +160,7 @@ impl route::Guest for Probe {
 
 /// `plan NEW OLD`: records as many as the id modulo 3, but at least one; no key where the id is a multiple of 4, the router's where it
 /// is one more, else `k` and the id; a tombstone where it is a multiple of 11; a header `h` where it is one of 5. The value is
-/// everything seen. `plan NEW OLD empty`: one record without anything.
+/// everything seen. `plan NEW OLD empty`: one record without value. `plan NEW OLD none`: no record, at once.
 impl format::Guest for Probe {
     fn init(config: String) -> Result<(), String> {
         init(&config)
@@ -168,7 +172,8 @@ impl format::Guest for Probe {
     }
 
     fn process(batch: Batch) -> format::Records {
-        let empty = crate::clause("plan").unwrap().len() > 2;
+        let word = crate::clause("plan").unwrap().get(2).cloned();
+        let (empty, none) = (word.as_deref() == Some("empty"), word.as_deref() == Some("none"));
         let mut out = format::Records {
             arena: Vec::new(),
             changes: Vec::new(),
@@ -186,6 +191,9 @@ impl format::Guest for Probe {
             },
             faults: Vec::new(),
         };
+        if none {
+            return out;
+        }
         for change in 0..batch.ids.len() {
             let id = batch.ids[change];
             for number in 0..if empty { 1 } else { (id % 3).max(1) } {
