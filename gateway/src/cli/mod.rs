@@ -97,10 +97,10 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-/// Logging of the commands that answer and end: only what is wrong, for people.
+/// Logging of the commands that answer and end: their answer says what is wrong, the clients' own lines would only repeat it.
 fn quiet() {
     // It fails only where logging has begun already.
-    let _ = log::init(log::Form::Text, "warn,librdkafka=error,rdkafka=error");
+    let _ = log::init(log::Form::Text, "error,librdkafka=off,rdkafka=off");
 }
 
 /// The runtime of a command. Two threads: one for the data path's reader, one for timers and endpoints.

@@ -21,7 +21,11 @@ pub enum Form {
 /// # Errors
 /// A text for the person who gave the level.
 pub fn init(form: Form, level: &str) -> Result<(), String> {
-    let filter = EnvFilter::builder().parse(level).map_err(|error| format!("--log-level {level:?}: {error}"))?;
+    // librdkafka's own lines repeat every attempt; what matters of them the sink says itself.
+    let quiet = if level.contains("rdkafka") { "" } else { ",librdkafka=error,rdkafka=error" };
+    let filter = EnvFilter::builder()
+        .parse(format!("{level}{quiet}"))
+        .map_err(|error| format!("--log-level {level:?}: {error}"))?;
     let lines = fmt().with_env_filter(filter).with_writer(|| console::LogLine);
     let started = match form {
         Form::Text => lines.with_ansi(console::is_terminal()).with_target(false).finish().try_init(),

@@ -31,7 +31,8 @@ pub(super) fn state(task: &Task, facts: &Facts, system: &str, stored: Result<Opt
             (Err(why), "slot_without_position") => {
                 return Item::skipped(id, format!("the position is not known: {why}"));
             }
-            _ => return Item { reason: failure.why.clone(), ..Item::failure(id, &failure) },
+            // The words are ours, not the server's.
+            _ => return Item { reason: failure.why.clone(), raw_error: None, ..Item::failure(id, &failure) },
         },
     };
     let Some(slot) = &facts.slot else { return Item::passed(id, format!("{name:?} is made at the first start")) };
