@@ -32,6 +32,7 @@ fn by_sqlstate(error: &ServerError) -> Option<Verdict> {
     let name = quoted(text);
     let object = name.map_or("NAME".to_owned(), quote_ident);
     let literal = name.map_or("'NAME'".to_owned(), quote_literal);
+    let refuses_plugin = error.hint.as_deref().is_some_and(|hint| hint.contains("output_plugin_libraries"));
     let verdict = |class, code, mend: String| Some((class, code, mend));
     match error.sqlstate.as_str() {
         "28P01" => verdict(PERSON, "authentication_failed", "correct the password; nothing is retried until it changes, so that the account is not locked".into()),
@@ -48,6 +49,12 @@ fn by_sqlstate(error: &ServerError) -> Option<Verdict> {
         ),
         "28000" => verdict(PERSON, "authentication_failed", "read the server log: it says which check refused the log-in".into()),
         "3D000" => verdict(PERSON, "database_missing", format!("name an existing database, or CREATE DATABASE {object};")),
+        // The name of the setting is the same in every language.
+        "42501" if refuses_plugin => verdict(
+            PERSON,
+            "plugin_refused",
+            format!("ALTER SYSTEM SET output_plugin_libraries = pgoutput, test_decoding, {}; SELECT pg_reload_conf(); (a list without quotes around it)", name.unwrap_or("NAME")),
+        ),
         "42501" if matches!(routine, "InitPostgres" | "CheckSlotPermissions" | "check_permissions") => verdict(
             PERSON,
             "not_replication_role",
@@ -101,11 +108,6 @@ fn by_sqlstate(error: &ServerError) -> Option<Verdict> {
         "57P02" => verdict(WAIT, "server_crashed", "read the server log; the stream resumes when the server is back".into()),
         "57P03" => verdict(WAIT, "server_starting", "nothing to do: the server is starting, stopping or in recovery".into()),
         "57P05" | "57014" => verdict(WAIT, "cancelled", "nothing to do unless somebody cancels this connection again and again".into()),
-        _ if text.contains("may not be used as an output plugin") => verdict(
-            PERSON,
-            "plugin_refused",
-            format!("ALTER SYSTEM SET output_plugin_libraries = pgoutput, test_decoding, {}; SELECT pg_reload_conf(); (a list without quotes around it)", name.unwrap_or("NAME")),
-        ),
         _ => None,
     }
 }
@@ -286,6 +288,17 @@ mod tests {
             assert_eq!((failure.code, failure.class), (code, class), "{message}");
             assert!(failure.why.contains(message) && !failure.mend.is_empty(), "{failure}");
         }
+    }
+
+    /// As PostgreSQL 15.20 says it (CVE-2026-6471).
+    #[test]
+    fn a_refused_plugin_is_no_matter_of_grants() {
+        let mut refused =
+            error("42501", "load_output_plugin", "library \"wal2json\" may not be used as an output plugin");
+        refused.hint = Some("add it to \"output_plugin_libraries\" and reload the server configuration.".into());
+        let failure = classify("creating the slot", &refused);
+        assert_eq!((failure.code, failure.class), ("plugin_refused", Class::Definite));
+        assert!(failure.mend.contains("SET output_plugin_libraries = pgoutput, test_decoding, wal2json;"), "{failure}");
     }
 
     #[test]
