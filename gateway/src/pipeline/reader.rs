@@ -32,7 +32,7 @@ pub struct Cut {
 pub(crate) struct Reader {
     pub stream: StreamReader,
     pub decoder: PgOutput,
-    pub catalogue: SqlConnection,
+    pub catalogue: Arc<SqlConnection>,
     pub cut: Cut,
     pub room: Room,
     pub pool: Pool,

@@ -43,7 +43,7 @@ pub struct SessionParts {
     /// Decoder at the start position.
     pub decoder: PgOutput,
     /// SQL connection for keys.
-    pub catalogue: SqlConnection,
+    pub catalogue: Arc<SqlConnection>,
     /// Table versions, shared with the decoder.
     pub relations: RelationLog,
     /// One chain per worker thread.

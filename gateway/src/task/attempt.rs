@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 use super::{
     modules::{Loaded, hex},
-    source,
+    slot_watch, source,
     start::{Found, Start, Stored, Wanted, decide},
     store::{self, Store},
     topics,
@@ -52,6 +52,8 @@ pub(crate) struct Runner {
     store: Option<Kept>,
     /// Since when the slot has been in use by somebody else.
     busy_since: Option<Instant>,
+    /// The last attempt got past the login at the source.
+    logged_in: bool,
 }
 
 struct Kept {
@@ -62,12 +64,17 @@ struct Kept {
 impl Runner {
     /// Keeps nothing yet.
     pub fn new(observe: Arc<Observe>) -> Runner {
-        Runner { observe, in_session: Arc::default(), loaded: None, store: None, busy_since: None }
+        Runner { observe, in_session: Arc::default(), loaded: None, store: None, busy_since: None, logged_in: false }
     }
 
     /// True while a session runs, which ends itself in order when told to stop.
     pub fn in_session(&self) -> Arc<AtomicBool> {
         self.in_session.clone()
+    }
+
+    /// Whether the last attempt got past the login at the source.
+    pub fn logged_in(&self) -> bool {
+        self.logged_in
     }
 
     /// Forgets what the old task file asked for.
@@ -79,23 +86,33 @@ impl Runner {
     pub async fn attempt(&mut self, task: &Task, stop: watch::Receiver<bool>) -> SessionEnd {
         let parts = match self.prepare(task).await {
             Ok(parts) => parts,
-            Err(failure) => return SessionEnd::Failed(self.judge_busy(task, failure)),
+            Err(failure) => {
+                self.doubt_store(&failure);
+                return SessionEnd::Failed(self.judge_busy(task, failure));
+            }
         };
         self.busy_since = None;
         self.in_session.store(true, Ordering::Release);
         self.observe.streaming();
         let record = parts.record.clone();
+        let watch = slot_watch::while_streaming(task, parts.catalogue.clone(), self.observe.clone());
         let ended = Session::run(parts, stop).await;
+        watch.abort();
         self.in_session.store(false, Ordering::Release);
-        if let SessionEnd::Failed(failure) = &ended
-            && failure.code.starts_with("position_")
-        {
-            // Nobody knows whether the last write was kept: the store is opened, fenced and read again.
-            self.store = None;
-        } else if let Some(kept) = &mut self.store {
+        if let Some(kept) = &mut self.store {
             kept.record = Some(record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone());
         }
+        if let SessionEnd::Failed(failure) = &ended {
+            self.doubt_store(failure);
+        }
         ended
+    }
+
+    /// After a write that failed nobody knows whether it was kept: the store is opened, fenced and read again.
+    fn doubt_store(&mut self, failure: &Failure) {
+        if failure.code.starts_with("position_") {
+            self.store = None;
+        }
     }
 
     /// A slot that another connection uses is waited for, but not for ever.
@@ -113,6 +130,7 @@ impl Runner {
 
     async fn prepare(&mut self, task: &Task) -> Result<SessionParts, Failure> {
         let shard = 0;
+        self.logged_in = false;
         self.load_modules(task).await?;
         let kafka = match task.sink.kind {
             SinkKind::Kafka => Some(topics::kafka_config(task)?),
@@ -126,7 +144,8 @@ impl Runner {
         let options = source::connect_options(task)?;
         let mut connection = ReplicationConnection::connect(&options).await.map_err(|error| error.failure())?;
         let system = connection.identify_system().await.map_err(|error| error.failure())?;
-        let catalogue = connect_sql(&options).await.map_err(|error| error.failure())?;
+        let catalogue = Arc::new(connect_sql(&options).await.map_err(|error| error.failure())?);
+        self.logged_in = true;
         let record = settle(task, kept, &mut connection, &catalogue, &system, loaded, shard).await?;
         self.observe.status.modules(loaded.live());
 
@@ -259,7 +278,7 @@ async fn settle(
     // A task that begins anew goes on with its ids: consumers that remember the old ones must not meet them again.
     let next_id = kept.record.as_ref().map_or(FIRST_ID, |record| record.position.next_id);
     let at = |end_lsn| Position { shard, end_lsn, ordinal: 0, next_id };
-    let record = match (decision, kept.record.take()) {
+    let record = match (decision, kept.record.clone()) {
         (Start::Resume, Some(record)) => {
             let now = fresh(record.position, SlotState::Created);
             report_changes(&record, &now);
@@ -270,7 +289,8 @@ async fn settle(
             write(kept, fresh(at(confirmed), SlotState::Created)).await?
         }
         _ => {
-            write(kept, fresh(at(Lsn(0)), SlotState::Intended)).await?;
+            // Kept as well: a slot that is made and not yet noted must be recognised as ours by the next attempt.
+            kept.record = Some(write(kept, fresh(at(Lsn(0)), SlotState::Intended)).await?);
             let created = connection.create_slot(&CreateSlot::pgoutput(slot), SLOT_BOUND).await;
             let created = created.map_err(|error| error.failure())?;
             tracing::info!(code = "slot_created", slot, from = %created.consistent_point, "slot created");

@@ -9,6 +9,7 @@ pub mod backoff;
 mod changes;
 mod modules;
 mod publication;
+mod slot_watch;
 pub mod source;
 pub mod start;
 pub(crate) mod store;
@@ -99,7 +100,18 @@ pub async fn run_until(
             if task.pipeline.on_halt == OnHalt::Exit {
                 return Outcome::Halted(failure);
             }
-            match halted(&task, file.as_ref(), &watched, &mut stop).await {
+            let known_login = runner.logged_in();
+            let reporting = async {
+                if known_login {
+                    slot_watch::while_halted(&task, &observe).await;
+                }
+                std::future::pending().await
+            };
+            let acted = tokio::select! {
+                acted = halted(&task, file.as_ref(), &watched, &mut stop) => acted,
+                () = reporting => None,
+            };
+            match acted {
                 Some(changed) => task = *changed,
                 None => return Outcome::Stopped,
             }

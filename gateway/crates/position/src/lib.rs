@@ -13,7 +13,7 @@ mod record;
 
 pub use file::{FileError, PositionFile};
 pub use position::Position;
-pub use progress::{Keepalives, Progress, ProgressError};
+pub use progress::{Progress, ProgressError};
 pub use record::{ActiveModule, MAX_RECORD_BYTES, PositionRecord, RecordError, SlotState, VERSION};
 
 /// A place that keeps one shard's record. Writes block; they belong on a thread of their own, never on the async runtime.

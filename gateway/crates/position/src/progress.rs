@@ -3,25 +3,19 @@
 //! Owns the decision, for one shard. Must not know how records are sent or where positions are kept: it takes events and
 //! answers questions, so every order of events can be tried in a test.
 //!
-//! Order of events for a transaction: [`Progress::begun`] when the reader meets it, [`Progress::released`] when the last of its
-//! records has been numbered (in commit order), [`Progress::acked`] as Kafka acknowledges, then [`Progress::completable`]
-//! names the position to write, [`Progress::made_durable`] tells that it was written, and [`Progress::confirmable`] what the slot may be
-//! told. Events of different threads may be seen late; late ones only make the answers more cautious.
+//! Order of events for a transaction: [`Progress::released`] when the last of its records has been numbered (in commit order),
+//! [`Progress::acked`] as Kafka acknowledges, then [`Progress::completable`] names the position to write, [`Progress::made_durable`]
+//! tells that it was written, and [`Progress::confirmable`] what the slot may be told. Events of different threads may be seen late;
+//! late ones only make the answers more cautious.
+//!
+//! A keepalive has no event of its own: the reader releases it as a transaction without records, in its place in the stream, so
+//! it is complete when everything before it is, and never sooner.
 
 use std::collections::VecDeque;
 
 use millrace_batch::{Failure, Lsn};
 
 use crate::Position;
-
-/// Whether a keepalive's LSN may ever become a position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keepalives {
-    /// While nothing is in flight.
-    Advance,
-    /// Never: parallel decoding sends keepalives ahead of the transactions they stand behind.
-    Ignore,
-}
 
 /// The source broke the order that positions rest on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,10 +53,6 @@ impl ProgressError {
 /// Progress of one shard.
 #[derive(Clone, Debug)]
 pub struct Progress {
-    keepalives: Keepalives,
-    /// Transactions met and released so far. Equal when none is open anywhere in the pipeline.
-    begun: u64,
-    released: u64,
     /// Released and not complete: (sequence number behind its last record, position behind it).
     pending: VecDeque<(u64, Position)>,
     /// Sequence number behind the last released record.
@@ -75,12 +65,9 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Starts from a durable position, with sequence numbers from 0; keepalives may advance it.
+    /// Starts from a durable position, with sequence numbers from 0.
     pub fn new(start: Position) -> Progress {
         Progress {
-            keepalives: Keepalives::Advance,
-            begun: 0,
-            released: 0,
             pending: VecDeque::new(),
             released_seq: 0,
             watermark: 0,
@@ -88,16 +75,6 @@ impl Progress {
             complete: start,
             durable: start,
         }
-    }
-
-    /// The same with another rule for keepalives.
-    pub fn with_keepalives(self, keepalives: Keepalives) -> Progress {
-        Progress { keepalives, ..self }
-    }
-
-    /// `count` more transactions were met by the reader; to be told before a keepalive that came after them.
-    pub fn begun(&mut self, count: u64) {
-        self.begun += count;
     }
 
     /// The next transaction in commit order was released: its records have sequence numbers below `end_seq`, and none of its
@@ -110,7 +87,6 @@ impl Progress {
             return Err(ProgressError::Backwards { last: self.newest.end_lsn, found: position.end_lsn });
         }
         assert!(end_seq >= self.released_seq, "sequence numbers are given in commit order");
-        self.released += 1;
         self.newest = position;
         match self.pending.back_mut() {
             // Complete at the same moment as its predecessor, so one entry serves both and empty transactions take no memory.
@@ -136,21 +112,6 @@ impl Progress {
             self.complete = position;
             self.pending.pop_front();
         }
-    }
-
-    /// The source has nothing before `end` that it has not sent. Moves the position there if nothing is in flight; true where it did.
-    pub fn keepalive(&mut self, end: Lsn) -> bool {
-        let moved = self.keepalives == Keepalives::Advance && self.is_idle() && end > self.newest.end_lsn;
-        if moved {
-            self.newest = Position { end_lsn: end, ordinal: 0, ..self.newest };
-            self.complete = self.newest;
-        }
-        moved
-    }
-
-    /// Nothing in flight: no transaction open, none unacknowledged.
-    pub fn is_idle(&self) -> bool {
-        self.begun == self.released && self.pending.is_empty()
     }
 
     /// The position to make durable next: behind the last complete transaction whose predecessors are complete too. `None` where
@@ -208,7 +169,6 @@ mod tests {
     #[test]
     fn a_transaction_waits_for_its_last_record_and_for_those_before_it() {
         let mut progress = Progress::new(at(10));
-        progress.begun(3);
         progress.released(2, at(20)).unwrap();
         progress.released(2, at(30)).unwrap();
         progress.released(5, at(40)).unwrap();
@@ -222,28 +182,6 @@ mod tests {
         assert_eq!(progress.confirmable(), Lsn(30));
         progress.acked(9);
         assert_eq!(progress.completable(), Some(at(40)));
-    }
-
-    #[test]
-    fn a_keepalive_counts_only_while_nothing_is_in_flight() {
-        let mut progress = Progress::new(at(10));
-        assert!(progress.keepalive(Lsn(15)));
-        progress.begun(1);
-        assert!(!progress.keepalive(Lsn(30)));
-        progress.released(1, at(20)).unwrap();
-        assert!(!progress.keepalive(Lsn(30)));
-        progress.acked(1);
-        assert!(progress.keepalive(Lsn(30)));
-        assert!(!progress.keepalive(Lsn(30)), "it never goes back or stands");
-        assert_eq!(progress.completable(), Some(Position { next_id: 20, ..at(30) }));
-        assert_eq!(progress.confirmable(), Lsn(10), "nothing is confirmed before it is durable");
-    }
-
-    #[test]
-    fn parallel_decoding_ignores_keepalives() {
-        let mut progress = Progress::new(at(10)).with_keepalives(Keepalives::Ignore);
-        assert!(!progress.keepalive(Lsn(15)));
-        assert_eq!(progress.completable(), None);
     }
 
     #[test]
@@ -269,7 +207,6 @@ mod tests {
         Release(u8),
         AckNext,
         AckAny(u8),
-        Keepalive(u8),
         Write,
     }
 
@@ -279,7 +216,6 @@ mod tests {
             4 => (0u8..4).prop_map(Step::Release),
             4 => Just(Step::AckNext),
             2 => any::<u8>().prop_map(Step::AckAny),
-            2 => (0u8..20).prop_map(Step::Keepalive),
             2 => Just(Step::Write),
         ]
     }
@@ -300,7 +236,6 @@ mod tests {
                         lsn += 10;
                         open.push_back(lsn);
                         met.push((lsn, None));
-                        progress.begun(1);
                     }
                     Step::Release(records) => if let Some(end) = open.pop_front() {
                         let from = acks.len() as u64;
@@ -318,16 +253,6 @@ mod tests {
                             *ack = true;
                         }
                         progress.acked(acks.iter().take_while(|a| **a).count() as u64);
-                    }
-                    Step::Keepalive(ahead) => {
-                        // The source says so only of what it has sent, which includes all that was met.
-                        let end = lsn + u64::from(ahead % 10);
-                        let idle = met.iter().all(|(_, r)| r.is_some_and(|(a, b)| acks[a as usize..b as usize].iter().all(|x| *x)));
-                        let moved = progress.keepalive(Lsn(end));
-                        prop_assert!(!moved || idle, "a keepalive overtook something in flight");
-                        if moved {
-                            lsn = end;
-                        }
                     }
                     Step::Write => if let Some(position) = progress.completable() {
                         progress.made_durable(position);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use millrace_batch::{Failure, Lsn};
+use millrace_batch::Failure;
 use serde::{Deserialize, Serialize};
 
 use crate::Position;
@@ -21,7 +21,8 @@ const ID_LIMIT: u128 = 1 << 53;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SlotState {
-    /// Creation was decided and may or may not have happened: a missing slot is created, an existing one is dropped first.
+    /// Creation was decided and may or may not have happened: a missing slot is created, an existing one was made by the attempt that
+    /// wrote this and is taken over where it begins.
     Intended,
     /// The slot exists; where it does not, changes were lost.
     Created,
@@ -96,22 +97,6 @@ pub enum RecordError {
     /// Not a record of this format, or one that contradicts itself.
     #[error("the position cannot be read: {0}")]
     Malformed(String),
-    /// The source is not the cluster the position was taken from.
-    #[error("the position was taken from system {expected}, the source is system {found}")]
-    OtherSystem {
-        /// System identifier in the record.
-        expected: String,
-        /// System identifier of the source.
-        found: String,
-    },
-    /// The slot was confirmed beyond what is durable: changes in between are gone from it.
-    #[error("the slot is confirmed up to {confirmed}, the durable position is {durable}")]
-    BehindSlot {
-        /// `confirmed_flush_lsn` of the slot.
-        confirmed: Lsn,
-        /// End LSN of the record.
-        durable: Lsn,
-    },
 }
 
 impl RecordError {
@@ -127,14 +112,6 @@ impl RecordError {
             RecordError::Malformed(_) => (
                 "position_malformed",
                 format!("restore {place} from a backup, or reset the task (it then reads from a new slot)"),
-            ),
-            RecordError::OtherSystem { .. } => (
-                "position_other_system",
-                "point the task at the cluster it came from, or reset it to start anew on this one".to_owned(),
-            ),
-            RecordError::BehindSlot { .. } => (
-                "position_behind_slot",
-                "somebody else consumed the slot; reset the task and load the missing changes again".to_owned(),
             ),
         };
         Failure::definite(code, format!("using the position in {place}"), self.to_string(), mend)
@@ -172,21 +149,6 @@ impl PositionRecord {
         Ok(bytes)
     }
 
-    /// Refuses a source that is not the one the record was taken from, and a slot confirmed beyond the record (I1).
-    /// `confirmed` is the slot's `confirmed_flush_lsn`.
-    pub fn check_source(&self, system_identifier: &str, confirmed: Lsn) -> Result<(), RecordError> {
-        if self.system_identifier != system_identifier {
-            return Err(RecordError::OtherSystem {
-                expected: self.system_identifier.clone(),
-                found: system_identifier.to_owned(),
-            });
-        }
-        if confirmed > self.position.end_lsn {
-            return Err(RecordError::BehindSlot { confirmed, durable: self.position.end_lsn });
-        }
-        Ok(())
-    }
-
     fn check(&self) -> Result<(), RecordError> {
         let wrong = |what: String| Err(RecordError::Malformed(what));
         if self.version != VERSION {
@@ -218,6 +180,7 @@ impl PositionRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use millrace_batch::Lsn;
     use proptest::prelude::*;
 
     fn record() -> PositionRecord {
@@ -288,16 +251,6 @@ mod tests {
         let mut large = record();
         large.selection = "x".repeat(MAX_RECORD_BYTES);
         assert!(matches!(large.encode(), Err(RecordError::TooLarge { .. })));
-    }
-
-    #[test]
-    fn another_system_or_an_overtaken_position_is_refused() {
-        let record = record();
-        let own = record.system_identifier.clone();
-        assert_eq!(record.check_source(&own, record.position.end_lsn), Ok(()));
-        let beyond = Lsn(record.position.end_lsn.0 + 1);
-        assert!(matches!(record.check_source(&own, beyond), Err(RecordError::BehindSlot { .. })));
-        assert!(matches!(record.check_source("1", Lsn(0)), Err(RecordError::OtherSystem { .. })));
     }
 
     proptest! {

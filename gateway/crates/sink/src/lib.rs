@@ -1,7 +1,7 @@
 //! The Kafka side of the gateway: producing in order without gaps, topics, and the fenced topic that holds positions.
 //!
 //! Owns: [`KafkaConfig`] (what may be set and what may not), [`Producer`] with its delivery [`watermark`](Producer::watermark),
-//! [`Topics`] (cluster, creation, pinned partition counts, size limits), [`PositionTopic`] and [`Blackhole`], the sink that
+//! [`Topics`] (cluster, creation, size limits), [`PositionTopic`] and [`Blackhole`], the sink that
 //! measurements use.
 //!
 //! Must not know: sources, decoders, modules, what a record means, or what may be confirmed: it numbers nothing and only says which
@@ -31,4 +31,4 @@ pub use read_back::read_positions;
 pub use record::{Header, OutRecord, SendError, TopicHandle, record_size};
 pub use ring::AckRing;
 pub use sink::Sink;
-pub use topics::{Cluster, TopicState, TopicWanted, Topics, check_pinned};
+pub use topics::{Cluster, TopicState, TopicWanted, Topics};
