@@ -5,4 +5,8 @@
 //!
 //! Must not know: sockets, the catalogue (the caller asks it and hands the answer in), Wasm, Kafka, files, async runtimes.
 
+pub mod mppdb;
 pub mod pgoutput;
+mod start;
+
+pub use start::Start;

@@ -4,27 +4,13 @@
 //! batch in one pass, without allocation. Must not know who fills or drains the stream.
 
 use super::{DecodeError, ErrorKind, Message, cursor::Cursor, message, row, tables::Tables};
+use crate::Start;
 use millrace_batch::{Batch, ChangeStamp, Commit, Lsn, Op, RelationLog, marks};
 
 /// Microseconds from 1970-01-01 to 2000-01-01, PostgreSQL's epoch (`POSTGRES_EPOCH_JDATE` in `timestamp.h`).
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 /// Ids stay below this: the largest integer range JavaScript consumers read exactly.
 const ID_LIMIT: u64 = 1 << 53;
-
-/// Where a shard's stream starts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Start {
-    /// Number of the shard, below `shards`.
-    pub shard: u16,
-    /// Number of shards of the task, fixed for its life.
-    pub shards: u16,
-    /// Database the stream comes from.
-    pub database: String,
-    /// End of the last complete transaction: transactions that commit before it are skipped and consume no ids. Zero skips none.
-    pub end_lsn: Lsn,
-    /// The `n` of the next id.
-    pub next_id: u64,
-}
 
 /// What a message did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

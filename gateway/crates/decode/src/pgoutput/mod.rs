@@ -13,6 +13,7 @@ mod row;
 mod tables;
 mod types;
 
-pub use decoder::{PgOutput, Start, Step};
+pub use crate::Start;
+pub use decoder::{PgOutput, Step};
 pub use error::{DecodeError, ErrorKind};
 pub use message::{Message, OldTuple, RelationColumn, Tuple, TupleColumn};

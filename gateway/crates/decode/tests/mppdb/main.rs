@@ -1,0 +1,9 @@
+//! The mppdb_decoding decoders against recordings of a running openGauss (`tests/recordings/README.md`).
+
+#![allow(clippy::unwrap_used, reason = "a test may fail loudly, in its helpers too")]
+
+mod damage;
+mod recording;
+mod records;
+mod stream;
+mod styles;
