@@ -108,10 +108,10 @@ pub(super) fn fill(table: &mut Table) {
         }
     }
     // An empty path means none: what a template leaves open must not become a file of that name.
-    if text(table, "admin", "status_file") == Some("") {
-        if let Some(Value::Table(admin)) = table.get_mut("admin") {
-            admin.remove("status_file");
-        }
+    if text(table, "admin", "status_file") == Some("")
+        && let Some(Value::Table(admin)) = table.get_mut("admin")
+    {
+        admin.remove("status_file");
     }
 }
 

@@ -50,10 +50,10 @@ fn rule<'a>(key: &str, known: impl Iterator<Item = &'a String>, path: &str, root
     // A key cut short is near whatever its length.
     let far = |known: &str| if key.len() >= 3 && known.starts_with(key) { 1 } else { distance(key, known) };
     let nearest = known.map(|known| (far(known), known)).min();
-    if let Some((distance, known)) = nearest {
-        if distance <= 1 + known.len() / 4 {
-            return format!("is no key; did you mean {known}?");
-        }
+    if let Some((distance, known)) = nearest
+        && distance <= 1 + known.len() / 4
+    {
+        return format!("is no key; did you mean {known}?");
     }
     let sections = root.get("properties").and_then(Schema::as_object);
     let elsewhere = sections

@@ -84,10 +84,10 @@ impl Route {
                 format!("must be {} with topic_policy = {}", allowed.join(", "), i64::from(self.topic_policy)),
             );
         }
-        if let Some(format) = &self.topic_name_format {
-            if let Some(rule) = self.topic_policy.refuses_format(format, self.sanitize) {
-                problems.refuse(&["route.topic_name_format", policy], rule);
-            }
+        if let Some(format) = &self.topic_name_format
+            && let Some(rule) = self.topic_policy.refuses_format(format, self.sanitize)
+        {
+            problems.refuse(&["route.topic_name_format", policy], rule);
         }
         if self.topic_settings.contains_key("cleanup.policy")
             && self.topic_settings["cleanup.policy"].contains("compact")

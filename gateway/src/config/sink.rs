@@ -152,7 +152,7 @@ pub struct Sink {
     /// Whether every record carries the header "millrace": shard, commit LSN, ordinal, module digest.
     #[serde(default = "yes")]
     pub headers: bool,
-    /// How long a record may stay unacknowledged before the task halts; 0s: for ever.
+    /// How long a record may stay unacknowledged before the task halts; 0s: for ever, and nothing else is built.
     #[serde(default = "never")]
     pub delivery_timeout: Span,
     /// Further properties of librdkafka; those that keep order, loss and secrets safe are refused.
@@ -279,7 +279,10 @@ impl Sink {
         problems.span("sink.linger", self.linger, Span::millis(0), Span::secs(900));
         problems.size("sink.queue", self.queue, Size::mib(1), Size::mib(2047 * 1024));
         problems.size("sink.max_message", self.max_message, Size::kib(1), Size::bytes(1_000_000_000));
-        problems.span("sink.delivery_timeout", self.delivery_timeout, Span::secs(0), Span::secs(86_400 * 7));
+        if self.delivery_timeout != never() {
+            // Refused until the sink can do it faithfully (I10).
+            problems.refuse(&["sink.delivery_timeout"], "must be \"0s\": giving a record up is not built");
+        }
         if self.queue < self.max_message {
             problems.refuse(&["sink.queue", "sink.max_message"], "must be at least sink.max_message");
         }

@@ -82,7 +82,7 @@ pub struct Source {
     /// Time for connecting to one host, TLS and login included.
     #[serde(default = "ten_seconds")]
     pub connect_timeout: Span,
-    /// How often the source is told what is confirmed, whatever the data does.
+    /// How often, at least, the source is told what is confirmed, whatever the data does.
     #[serde(default = "ten_seconds")]
     pub status_interval: Span,
     /// Largest protocol message taken from the source; a row cannot be larger.

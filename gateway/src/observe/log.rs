@@ -22,7 +22,8 @@ pub enum Form {
 /// A text for the person who gave the level.
 pub fn init(form: Form, level: &str) -> Result<(), String> {
     // librdkafka's own lines repeat every attempt; what matters of them the sink says itself.
-    let quiet = if level.contains("rdkafka") { "" } else { ",librdkafka=error,rdkafka=error" };
+    let quiet =
+        if level.contains("rdkafka") { "" } else { ",librdkafka=error,rdkafka=error,millrace_sink::librdkafka=warn" };
     let filter = EnvFilter::builder()
         .parse(format!("{level}{quiet}"))
         .map_err(|error| format!("--log-level {level:?}: {error}"))?;

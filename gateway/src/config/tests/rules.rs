@@ -90,7 +90,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ("sink.queue", &["'1MiB'"], &["'1023KiB'"]),
     ("sink.max_message", &["'1KiB'", "'32MiB'"], &["'1023B'", "'33MiB'"]),
     ("sink.headers", &["false"], &["0"]),
-    ("sink.delivery_timeout", &["'0s'", "'168h'"], &["'169h'"]),
+    ("sink.delivery_timeout", &["'0s'"], &["'1s'"]),
     (
         "sink.properties",
         &["{ 'socket.keepalive.enable' = 'true' }"],
