@@ -5,8 +5,10 @@
 //!
 //! Must not know: sockets, the catalogue (the caller asks it and hands the answer in), Wasm, Kafka, files, async runtimes.
 
+mod line;
 pub mod mppdb;
 pub mod pgoutput;
 mod start;
 
+pub use line::{Line, LineColumn, LineLayout, LineValue, decode_line};
 pub use start::Start;
