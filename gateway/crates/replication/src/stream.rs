@@ -27,7 +27,9 @@ pub struct StreamOptions {
     pub buffer: usize,
     /// Largest message accepted, in bytes: bounds memory, and with it the widest row.
     pub max_message: usize,
-    /// Longest wait under load for more messages to come with one read; `None` reads at once, always.
+    /// Longest wait under load for more messages to come with one read; `None` reads at once, always. A million small
+    /// changes over TCP took 9,000 reads instead of 50,000 to 590,000, and 0.8-0.9 us of our CPU per change instead of
+    /// 1.0-7.7 (`examples/drain.rs`; the spread is that of the machine's load).
     pub coalesce: Option<Duration>,
     /// After this long without a byte while reading, the connection counts as lost. The server is asked for a sign of life at
     /// half of it; one busy decoding changes it does not send may be silent for minutes (PostgreSQL before 15.3).
@@ -142,12 +144,17 @@ impl StreamReader {
     /// The connection broke, was closed, or stayed silent for longer than [`StreamOptions::silence`].
     pub async fn fill(&mut self) -> Result<usize, Error> {
         self.settle();
-        if let (Some(low_water), Some(wait)) = (&mut self.low_water, self.options.coalesce)
-            && self.pace.is_busy(Instant::now())
-        {
-            low_water.set(LOW_WATER as i32);
-            if let Ok(read) = timeout(wait, read(&mut self.input, self.tls, self.buffer.spare())).await {
-                return self.took(read);
+        if let Some(wait) = self.options.coalesce.filter(|_| self.pace.is_busy(Instant::now())) {
+            match &mut self.low_water {
+                Some(low_water) => {
+                    low_water.set(LOW_WATER as i32);
+                    if let Ok(read) = timeout(wait, read(&mut self.input, self.tls, self.buffer.spare())).await {
+                        return self.took(read);
+                    }
+                }
+                // A Unix socket has no low-water mark: the wake-ups stay and reading costs the same, but the caller gets
+                // one large piece where it got ten small ones.
+                None => tokio::time::sleep(wait).await,
             }
         }
         if let Some(low_water) = &mut self.low_water {
