@@ -64,7 +64,12 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 impl Postgres {
     /// Starts a new empty server; `settings` are lines for postgresql.conf.
     pub fn start(settings: &str) -> Self {
-        Self::start_on(settings, |_| {})
+        Self::start_on(template(), settings, |_| {})
+    }
+
+    /// As [`Self::start`], with a system identifier of its own: servers started otherwise are copies of one cluster.
+    pub fn start_unrelated() -> Self {
+        Self::start_on(&init("pg-unrelated"), "", |_| {})
     }
 
     /// As [`Self::start`], with the certificate `server.pem`, its key `server.key` and the authority `authority.pem` of
@@ -73,7 +78,7 @@ impl Postgres {
     pub fn start_with_tls(certificates: &Path, hba: &str) -> Self {
         let settings =
             "ssl = on\nssl_cert_file = 'server.pem'\nssl_key_file = 'server.key'\nssl_ca_file = 'authority.pem'";
-        Self::start_on(settings, |data| {
+        Self::start_on(template(), settings, |data| {
             for name in ["server.pem", "server.key", "authority.pem"] {
                 let file = data.join(name);
                 std::fs::copy(certificates.join(name), &file).expect("copy a certificate");
@@ -86,10 +91,10 @@ impl Postgres {
         })
     }
 
-    fn start_on(settings: &str, prepare: impl FnOnce(&Path)) -> Self {
+    fn start_on(cluster: &Path, settings: &str, prepare: impl FnOnce(&Path)) -> Self {
         let dir = scratch::folder("pg");
         hand_over(&dir);
-        let copy = Command::new("cp").arg("-a").arg(template()).arg(dir.join("data")).status().expect("run cp");
+        let copy = Command::new("cp").arg("-a").arg(cluster).arg(dir.join("data")).status().expect("run cp");
         assert!(copy.success(), "cannot copy the cluster template");
         let port = ports::free();
         let own = format!("{SETTINGS}port = {port}\nunix_socket_directories = '{}'\n{settings}\n", dir.display());
@@ -227,31 +232,34 @@ fn hand_over(dir: &Path) {
 /// A cluster made once per run; copying it takes a tenth of making another.
 fn template() -> &'static Path {
     static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
-    TEMPLATE.get_or_init(|| {
-        let dir = scratch::folder("pg-template");
-        hand_over(&dir);
-        let data = dir.join("data");
-        let out = program("initdb")
-            .args([
-                "-U",
-                "postgres",
-                "-E",
-                "UTF8",
-                "--locale=C.UTF-8",
-                "--auth=trust",
-                "--no-sync",
-                "--no-instructions",
-                "-D",
-            ])
-            .arg(&data)
-            .current_dir("/")
-            .output()
-            .expect("run initdb");
-        assert!(out.status.success(), "initdb: {}", String::from_utf8_lossy(&out.stderr));
-        std::fs::write(data.join("pg_hba.conf"), HBA).expect("write pg_hba.conf");
-        let conf = data.join("postgresql.conf");
-        let text = std::fs::read_to_string(&conf).expect("read postgresql.conf");
-        std::fs::write(conf, text + "\ninclude = 'millrace.conf'\n").expect("write postgresql.conf");
-        data
-    })
+    TEMPLATE.get_or_init(|| init("pg-template"))
+}
+
+/// Makes a cluster in a new folder.
+fn init(name: &str) -> PathBuf {
+    let dir = scratch::folder(name);
+    hand_over(&dir);
+    let data = dir.join("data");
+    let out = program("initdb")
+        .args([
+            "-U",
+            "postgres",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--auth=trust",
+            "--no-sync",
+            "--no-instructions",
+            "-D",
+        ])
+        .arg(&data)
+        .current_dir("/")
+        .output()
+        .expect("run initdb");
+    assert!(out.status.success(), "initdb: {}", String::from_utf8_lossy(&out.stderr));
+    std::fs::write(data.join("pg_hba.conf"), HBA).expect("write pg_hba.conf");
+    let conf = data.join("postgresql.conf");
+    let text = std::fs::read_to_string(&conf).expect("read postgresql.conf");
+    std::fs::write(conf, text + "\ninclude = 'millrace.conf'\n").expect("write postgresql.conf");
+    data
 }

@@ -136,7 +136,7 @@ fn a_deleted_topic_is_a_definite_error_and_nothing_is_lost() {
     std::thread::sleep(Duration::from_millis(600));
     stage.kafka.delete_topic(&stage.topic("t"));
     stage.database.exec("INSERT INTO t VALUES (2)");
-    gateway.wait_halted("topic_missing", Duration::from_secs(90));
+    gateway.wait_halted("kafka_unknown_topic", Duration::from_secs(90));
     stage.database.exec("INSERT INTO t VALUES (3)");
     gateway.stop_cleanly();
     let mut gateway = Gateway::ready(&stage.task);

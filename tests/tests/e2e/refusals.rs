@@ -167,7 +167,7 @@ fn an_output_plugin_the_server_refuses() {
 fn another_server_behind_the_address() {
     let stage = Stage::new("other", TABLE);
     run_once(&stage);
-    let postgres = Postgres::start("");
+    let postgres = Postgres::start_unrelated();
     postgres.admin().exec(&format!("CREATE DATABASE {}", stage.database.name()));
     let twin = postgres.database_named(stage.database.name());
     twin.exec(TABLE);
@@ -193,12 +193,34 @@ fn a_topic_that_may_not_be_made() {
 }
 
 #[test]
-fn a_partition_count_that_changed() {
+fn a_partition_count_that_fell() {
     let stage = Stage::new("count", TABLE);
+    stage.kafka.create_topic(&stage.topic("t"), 4, &[]);
     run_once(&stage);
-    stage.kafka.add_partitions(&stage.topic("t"), 4);
+    stage.kafka.delete_topic(&stage.topic("t"));
+    stage.kafka.create_topic(&stage.topic("t"), 2, &[]);
     stage.database.exec("INSERT INTO t VALUES (50)");
     refused(&stage.task, "partition_count_changed");
+}
+
+#[test]
+fn a_partition_count_that_grew_moves_no_key() {
+    let stage = Stage::new("grew", TABLE);
+    let mut gateway = Gateway::ready(&stage.task);
+    let mut reader = stage.reader(&["t"]);
+    stage.database.exec("INSERT INTO t SELECT generate_series(1,20)");
+    reader.exactly(20, SOON);
+    gateway.stop_cleanly();
+    stage.kafka.add_partitions(&stage.topic("t"), 4);
+    let mut gateway = Gateway::ready(&stage.task);
+    stage.database.exec("DELETE FROM t");
+    let mut reader = stage.reader(&["t"]);
+    assert!(
+        reader.exactly(40, SOON).iter().all(|record| record.partition == 0),
+        "pinned to the count of the first use"
+    );
+    assert!(gateway.log().contains("topic_grew"), "and said");
+    gateway.stop_cleanly();
 }
 
 #[test]
@@ -239,7 +261,7 @@ fn a_module_that_refuses_its_configuration() {
     let mut task = stage.task.clone();
     let module = concat!(env!("CARGO_MANIFEST_DIR"), "/../transforms/prebuilt/drs-json.wasm");
     task.append(&format!("[modules.format]\npath = \"{module}\"\nconfig = {{ no_such_key = 1 }}\n"));
-    refused(&task, "module_config");
+    refused(&task, "stage_config");
 }
 
 #[test]

@@ -38,10 +38,12 @@ impl<'a> Stage<'a> {
         stage
     }
 
-    /// Publishes every table of schema public, under the task's name.
+    /// Publishes every table of schema public that can be, under the task's name.
     fn publish(&self) {
-        let tables =
-            self.database.rows("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname='public' ORDER BY 1");
+        let tables = self.database.rows(
+            "SELECT quote_ident(relname) FROM pg_class WHERE relnamespace='public'::regnamespace \
+             AND relkind IN ('r','p') AND relpersistence='p' AND NOT relispartition ORDER BY 1",
+        );
         let tables: Vec<String> =
             tables.into_iter().filter_map(|row| row[0].clone()).map(|t| format!("public.{t}")).collect();
         let of = if tables.is_empty() { String::new() } else { format!(" FOR TABLE {}", tables.join(", ")) };

@@ -72,6 +72,7 @@ fn transactions_over_several_tables_keep_their_order() {
     );
     let mut task = stage.task.clone();
     let topic = format!("{}-all", stage.database.name());
+    stage.kafka.create_topic(&topic, 1, &[]);
     task.set("route.topic_policy", "0").text("route.topic", &topic).set("route.partition_policy", "1");
     let mut gateway = Gateway::ready(&task);
     // The later transaction commits first: commit order counts, not the order of the work.

@@ -141,7 +141,7 @@ const CASES: &[Case] = &[
     ("boolean[]", "boolean[]", 2003, &[("'{t,f}'", "{t,f}")]),
     ("jsonb", "jsonb", 1111, &[("'{\"b\":1, \"a\":null}'", "{\"a\": null, \"b\": 1}")]),
     ("int4range", "int4range", 1111, &[("'[11,19]'", "[11,20)"), ("'empty'", "empty")]),
-    ("mood", "mood", 1111, &[("'so-so'", "so-so")]),
+    ("mood", "public.mood", 1111, &[("'so-so'", "so-so")]),
 ];
 
 const KEYS: [&str; 16] = [
