@@ -28,9 +28,9 @@ pub(super) fn record(scan: &mut Scan<'_>, lsn: Lsn, row: &mut Row) -> Result<Rec
                 _ => Op::Delete,
             };
             let length = usize::from(scan.u16("a schema's name")?);
-            row.schema = row.push(scan.take(length, "a schema's name")?);
+            row.schema = scan.span(length, "a schema's name")?;
             let length = usize::from(scan.u16("a table's name")?);
-            row.table = row.push(scan.take(length, "a table's name")?);
+            row.table = scan.span(length, "a table's name")?;
             let (mut new, mut old) = (std::mem::take(&mut row.new), std::mem::take(&mut row.old));
             let read = images(scan, row, &mut new, &mut old);
             (row.new, row.old) = (new, old);
@@ -83,13 +83,13 @@ fn images(
         }
         for _ in 0..scan.u16("the number of columns")? {
             let length = usize::from(scan.u16("a column's name")?);
-            let start = row.push(scan.take(length, "a column's name")?).start;
+            let span = scan.span(length, "a column's name")?;
             let name =
-                literal::name(&mut row.bytes, start).ok_or_else(|| scan.error(Reason::Malformed("a column's name")))?;
+                literal::name(&mut row.bytes, span).ok_or_else(|| scan.error(Reason::Malformed("a column's name")))?;
             let type_oid = scan.u32("a type's OID")?;
             let value = match scan.u32("a value")? {
                 NULL => None,
-                length => Some(row.push(scan.take(length as usize, "a value")?)),
+                length => Some(scan.span(length as usize, "a value")?),
             };
             image.push(ColumnSpans { name, type_oid, value, ..ColumnSpans::default() });
         }

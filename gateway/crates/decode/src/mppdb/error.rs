@@ -39,15 +39,13 @@ pub enum Reason {
     /// A number, time, name, literal or escape that is not well formed.
     #[error("{0} is not well formed")]
     Malformed(&'static str),
-    /// The names, types and values of an image differ in number.
-    #[error("an image has {names} names, {types} types and {values} values")]
+    /// The names of an image and its types or values differ in number.
+    #[error("an image has {names} names and {others} types or values")]
     Uneven {
         /// Names.
         names: usize,
-        /// Types.
-        types: usize,
-        /// Values.
-        values: usize,
+        /// Types or values.
+        others: usize,
     },
     /// Style t writes schema and table bare with a blank between, so a name with a blank can be read in several ways.
     #[error("style t cannot tell schema and table apart when a name holds a blank")]

@@ -8,10 +8,28 @@ use millrace_batch::Op;
 
 /// Reads one row object.
 pub(super) fn row(scan: &mut Scan<'_>, row: &mut Row) -> Result<(), RecordError> {
+    match row.same_header(scan.rest()) {
+        Some(length) => drop(scan.take(length, "a row")?),
+        None => {
+            table(scan, row)?;
+            let (new, record) = (std::mem::take(&mut row.new), scan.total());
+            row.new = columns(scan, row, new, [",\"columns_name\":[", ",\"columns_type\":[", ",\"columns_val\":["])?;
+            row.keep_header(scan.at(), record);
+        }
+    }
+    let new = std::mem::take(&mut row.new);
+    row.new = values(scan, row, new)?;
+    let old = std::mem::take(&mut row.old);
+    let old = columns(scan, row, old, [",\"old_keys_name\":[", ",\"old_keys_type\":[", ",\"old_keys_val\":["])?;
+    row.old = values(scan, row, old)?;
+    scan.expect("}")
+}
+
+fn table(scan: &mut Scan<'_>, row: &mut Row) -> Result<(), RecordError> {
     scan.expect("{\"table_name\":")?;
-    let start = string(scan, row)?;
+    let span = string(scan, row)?;
     (row.schema, row.table) =
-        qualified(&mut row.bytes, start).ok_or_else(|| scan.error(Reason::Malformed("a table's name")))?;
+        qualified(&mut row.bytes, span).ok_or_else(|| scan.error(Reason::Malformed("a table's name")))?;
     scan.expect(",\"op_type\":")?;
     row.op = match () {
         () if scan.eat("\"INSERT\"") => Op::Insert,
@@ -19,50 +37,52 @@ pub(super) fn row(scan: &mut Scan<'_>, row: &mut Row) -> Result<(), RecordError>
         () if scan.eat("\"DELETE\"") => Op::Delete,
         () => return Err(scan.error(Reason::Malformed("an operation"))),
     };
-    let mut new = std::mem::take(&mut row.new);
-    let read = image(scan, row, &mut new, [",\"columns_name\":[", ",\"columns_type\":[", ",\"columns_val\":["]);
-    row.new = new;
-    read?;
-    let mut old = std::mem::take(&mut row.old);
-    let read = image(scan, row, &mut old, [",\"old_keys_name\":[", ",\"old_keys_type\":[", ",\"old_keys_val\":["]);
-    row.old = old;
-    read?;
-    scan.expect("}")
+    Ok(())
 }
 
-fn image(
+/// Names and types of an image, up to the bracket that opens its values. (The vectors of columns go in and out, so that they
+/// are not borrowed with the row; one lost to an error is made anew.)
+fn columns(
     scan: &mut Scan<'_>,
     row: &mut Row,
-    columns: &mut Vec<ColumnSpans>,
+    mut columns: Vec<ColumnSpans>,
     [names, types, values]: [&'static str; 3],
-) -> Result<(), RecordError> {
+) -> Result<Vec<ColumnSpans>, RecordError> {
     scan.expect(names)?;
     let names = array(scan, |scan, _| {
-        let start = string(scan, row)?;
+        let span = string(scan, row)?;
         let name =
-            literal::name(&mut row.bytes, start).ok_or_else(|| scan.error(Reason::Malformed("a column's name")))?;
+            literal::name(&mut row.bytes, span).ok_or_else(|| scan.error(Reason::Malformed("a column's name")))?;
         columns.push(ColumnSpans { name, ..ColumnSpans::default() });
         Ok(())
     })?;
     scan.expect(types)?;
     let types = array(scan, |scan, index| {
-        let start = string(scan, row)?;
+        let span = string(scan, row)?;
         if let Some(column) = columns.get_mut(index) {
-            column.type_name = Span { start, end: row.bytes.len() };
+            column.type_name = span;
         }
         Ok(())
     })?;
+    if names != types {
+        return Err(scan.error(Reason::Uneven { names, others: types }));
+    }
     scan.expect(values)?;
+    Ok(columns)
+}
+
+fn values(scan: &mut Scan<'_>, row: &mut Row, mut columns: Vec<ColumnSpans>) -> Result<Vec<ColumnSpans>, RecordError> {
     let values = array(scan, |scan, index| {
-        let start = string(scan, row)?;
+        let span = string(scan, row)?;
         let value =
-            literal::value(&mut row.bytes, start).ok_or_else(|| scan.error(Reason::Malformed("a value's literal")))?;
+            literal::value(&mut row.bytes, span).ok_or_else(|| scan.error(Reason::Malformed("a value's literal")))?;
         if let Some(column) = columns.get_mut(index) {
             column.value = value;
         }
         Ok(())
     })?;
-    if names == types && types == values { Ok(()) } else { Err(scan.error(Reason::Uneven { names, types, values })) }
+    let names = columns.len();
+    if names == values { Ok(columns) } else { Err(scan.error(Reason::Uneven { names, others: values })) }
 }
 
 /// The elements of an array whose bracket is open; gives their number.
@@ -84,22 +104,47 @@ fn array<'a>(
     }
 }
 
-/// A string, unescaped to the end of the row's bytes; gives where it starts there.
-fn string(scan: &mut Scan<'_>, row: &mut Row) -> Result<usize, RecordError> {
+/// A string: its place in the record, or at the end of the row's bytes where it had to be unescaped.
+#[inline]
+fn string(scan: &mut Scan<'_>, row: &mut Row) -> Result<Span, RecordError> {
     scan.expect("\"")?;
+    let plain = scan.span(special(scan.rest()), "a string")?;
+    if scan.eat("\"") {
+        return Ok(plain);
+    }
     let start = row.bytes.len();
+    row.bytes.extend_from_within(plain.start..plain.end);
     loop {
-        let rest = scan.rest();
-        let Some(run) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)) else {
-            return Err(scan.error(Reason::Truncated("a string")));
-        };
-        row.bytes.extend_from_slice(scan.take(run, "a string")?);
         match scan.u8("a string")? {
-            b'"' => return Ok(start),
+            b'"' => return Ok(Span { start, end: row.bytes.len() }),
             b'\\' => escape(scan, &mut row.bytes)?,
             _ => return Err(scan.error(Reason::Malformed("a string"))),
         }
+        let run = special(scan.rest());
+        row.bytes.extend_from_slice(scan.take(run, "a string")?);
     }
+}
+
+/// Place of the first byte that cannot stand for itself in a string; eight bytes at a time, as values may be large
+/// (Sean Anderson, "Bit Twiddling Hacks", "Determine if a word has a byte less than n" and "equal to n").
+#[inline]
+fn special(text: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const TOPS: u64 = ONES << 7;
+    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
+    let mut at = 0;
+    while let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*word);
+        let quotes = has_zero(word ^ (ONES * u64::from(b'"'))) | has_zero(word ^ (ONES * u64::from(b'\\')));
+        let controls = word.wrapping_sub(ONES * 0x20) & !word & TOPS;
+        // The lowest bit found is right; bits above it may be borrowed ones.
+        match quotes | controls {
+            0 => at += 8,
+            found => return at + found.trailing_zeros() as usize / 8,
+        }
+    }
+    let stop = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    text[at..].iter().position(stop).map_or(text.len(), |rest| at + rest)
 }
 
 fn escape(scan: &mut Scan<'_>, bytes: &mut Vec<u8>) -> Result<(), RecordError> {
@@ -124,24 +169,15 @@ fn escape(scan: &mut Scan<'_>, bytes: &mut Vec<u8>) -> Result<(), RecordError> {
     Ok(())
 }
 
-/// Schema and table of the qualified name in the bytes from `start` on, split at the dot outside quotes.
-pub(super) fn qualified(bytes: &mut Vec<u8>, start: usize) -> Option<(Span, Span)> {
+/// Schema and table of the qualified name in a span, split at the dot outside quotes.
+pub(super) fn qualified(bytes: &mut Vec<u8>, span: Span) -> Option<(Span, Span)> {
     let mut quoted = false;
-    let dot = bytes[start..].iter().position(|byte| {
+    let dot = bytes[span.start..span.end].iter().position(|byte| {
         quoted ^= *byte == b'"';
         *byte == b'.' && !quoted
     })?;
-    let (end, dot) = (bytes.len(), start + dot);
-    if !bytes[start..].contains(&b'"') {
-        let plain = |part: &[u8]| !part.is_empty() && part.iter().all(|byte| literal::plain(*byte));
-        let parts = (Span { start, end: dot }, Span { start: dot + 1, end });
-        return (plain(&bytes[start..dot]) && plain(&bytes[dot + 1..])).then_some(parts);
-    }
-    let table: Vec<u8> = bytes.drain(dot..).skip(1).collect();
-    let schema = literal::name(bytes, start)?;
-    let from = bytes.len();
-    bytes.extend(table);
-    Some((schema, literal::name(bytes, from)?))
+    let schema = literal::name(bytes, Span { end: span.start + dot, ..span })?;
+    Some((schema, literal::name(bytes, Span { start: span.start + dot + 1, ..span })?))
 }
 
 #[cfg(test)]
@@ -150,6 +186,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Row, RecordError> {
         let mut out = Row::default();
+        out.start(text.as_bytes());
         let mut scan = Scan::new(text.as_bytes());
         row(&mut scan, &mut out)?;
         scan.finish()?;
@@ -164,6 +201,20 @@ mod tests {
         let columns: Vec<_> = row.new_image().map(|column| (column.name, column.value)).collect();
         assert_eq!(columns, [(&b"id"[..], Some(&b"1"[..])), (b"a b", Some("x\\\"\n\u{1f}'é".as_bytes()))]);
         assert_eq!(row.old_image().len(), 0);
+    }
+
+    #[test]
+    fn special_bytes_are_found_wherever_they_stand() {
+        for length in 0..40 {
+            for stop in [b'"', b'\\', 0, 0x1F] {
+                for filler in [b' ', b'a', 0x7F, 0x80, 0xFF, b'!', b'#', b'[', b']'] {
+                    let mut text = vec![filler; 40];
+                    assert_eq!(special(&text), 40);
+                    text[length] = stop;
+                    assert_eq!(special(&text), length, "{stop} in {filler}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -148,7 +148,7 @@ impl<'a> Frames<'a> {
 /// # Errors
 /// Anything that is not exactly of the layout.
 pub fn parse(layout: Layout, frame: Frame<'_>, row: &mut Row) -> Result<Record, RecordError> {
-    row.clear();
+    row.start(frame.bytes);
     let mut scan = Scan::new(frame.bytes);
     let record = match layout {
         Layout::Binary => binary::record(&mut scan, frame.lsn.unwrap_or_default(), row)?,

@@ -1,7 +1,7 @@
 //! A row as a record has it.
 //!
-//! Owns the scratch space rows are read into: bytes back to back and spans over them, kept from row to row so that reading
-//! allocates nothing once warm. Must not know layouts or tables.
+//! Owns the scratch space rows are read into: a copy of the record, behind it what had to be unescaped, and spans over both; kept
+//! from row to row so that reading allocates nothing once warm. Must not know layouts or tables.
 
 use millrace_batch::Op;
 
@@ -30,6 +30,17 @@ pub struct Row {
     pub(super) table: Span,
     pub(super) new: Vec<ColumnSpans>,
     pub(super) old: Vec<ColumnSpans>,
+    pub(super) header: Header,
+}
+
+/// What a row's JSON says before its values. It says the same for row after row, so that comparing it saves reading it.
+#[derive(Clone, Debug)]
+pub(super) struct Header {
+    bytes: Vec<u8>,
+    op: Op,
+    schema: Span,
+    table: Span,
+    columns: Vec<ColumnSpans>,
 }
 
 /// One column of an image. Names are unquoted; nobody has checked that anything is UTF-8.
@@ -48,7 +59,9 @@ pub struct RowColumn<'a> {
 impl Default for Row {
     fn default() -> Row {
         let (new, old) = (Vec::new(), Vec::new());
-        Row { op: Op::Insert, bytes: Vec::new(), schema: Span::default(), table: Span::default(), new, old }
+        let (schema, table) = (Span::default(), Span::default());
+        let header = Header { bytes: Vec::new(), op: Op::Insert, schema, table, columns: Vec::new() };
+        Row { op: Op::Insert, bytes: Vec::new(), schema, table, new, old, header }
     }
 }
 
@@ -92,18 +105,36 @@ impl Row {
         &self.bytes[span.start..span.end]
     }
 
-    pub(super) fn clear(&mut self) {
+    /// Empties the row and copies the record, so that places in the record are places in the row's bytes.
+    pub(super) fn start(&mut self, record: &[u8]) {
         self.bytes.clear();
+        self.bytes.extend_from_slice(record);
         self.new.clear();
         self.old.clear();
         (self.schema, self.table) = (Span::default(), Span::default());
     }
 
-    /// Appends bytes.
+    /// Takes over the last row's header where this record starts with the same; gives its length.
     #[inline]
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Span {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
-        Span { start, end: self.bytes.len() }
+    pub(super) fn same_header(&mut self, record: &[u8]) -> Option<usize> {
+        let Header { bytes, op, schema, table, columns } = &self.header;
+        if bytes.is_empty() || !record.starts_with(bytes) {
+            return None;
+        }
+        (self.op, self.schema, self.table) = (*op, *schema, *table);
+        self.new.clear();
+        self.new.extend_from_slice(columns);
+        Some(bytes.len())
+    }
+
+    /// Keeps the header, which ends at this place of the record. One with escapes is not kept: its names stand behind the
+    /// record, whose length changes.
+    pub(super) fn keep_header(&mut self, end: usize, record: usize) {
+        self.header.bytes.clear();
+        if self.bytes.len() == record {
+            self.header.bytes.extend_from_slice(&self.bytes[..end]);
+            self.header.columns.clone_from(&self.new);
+            (self.header.op, self.header.schema, self.header.table) = (self.op, self.schema, self.table);
+        }
     }
 }

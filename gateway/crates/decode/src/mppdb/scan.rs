@@ -2,7 +2,7 @@
 //!
 //! Owns integers (network byte order), fixed text and decimal numbers. Must not know what a record means.
 
-use super::{Reason, RecordError};
+use super::{Reason, RecordError, row::Span};
 
 /// A place in a record.
 #[derive(Clone, Debug)]
@@ -19,6 +19,18 @@ impl<'a> Scan<'a> {
     #[inline]
     pub(super) fn rest(&self) -> &'a [u8] {
         &self.all[self.at..]
+    }
+
+    /// Bytes read so far.
+    #[inline]
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Bytes in all.
+    #[inline]
+    pub(super) fn total(&self) -> usize {
+        self.all.len()
     }
 
     #[inline]
@@ -40,6 +52,14 @@ impl<'a> Scan<'a> {
             }
             None => Err(self.error(Reason::Truncated(what))),
         }
+    }
+
+    /// The same as a place.
+    #[inline]
+    pub(super) fn span(&mut self, length: usize, what: &'static str) -> Result<Span, RecordError> {
+        let start = self.at;
+        self.take(length, what)?;
+        Ok(Span { start, end: self.at })
     }
 
     #[inline]

@@ -53,9 +53,9 @@ impl Shape {
     #[inline]
     fn fits(&self, row: &Row) -> bool {
         let same = |(spans, known): (&ColumnSpans, &ShapeColumn)| {
-            row.get(spans.name) == known.name
-                && spans.type_oid == known.type_oid
-                && row.get(spans.type_name) == known.type_name
+            spans.type_oid == known.type_oid
+                && equal(row.get(spans.name), &known.name)
+                && equal(row.get(spans.type_name), &known.type_name)
         };
         row.new.len() == self.columns.len() && row.new.iter().zip(&self.columns).all(same)
     }
@@ -67,6 +67,13 @@ impl Shape {
         let later = self.columns.get(from..)?.iter().position(named);
         later.map(|index| from + index).or_else(|| self.columns.iter().position(named))
     }
+}
+
+/// Equality that never compares nothing: a comparison of no bytes at the dangling address of an empty vector costs the
+/// processor a suppressed fault, several times what all real comparisons of a row cost.
+#[inline]
+fn equal(left: &[u8], right: &[u8]) -> bool {
+    left.len() == right.len() && (left.is_empty() || left == right)
 }
 
 #[derive(Debug, Default)]

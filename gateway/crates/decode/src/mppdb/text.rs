@@ -9,21 +9,23 @@ use millrace_batch::Op;
 /// Reads one row; `table ` is stepped over already.
 pub(super) fn row(scan: &mut Scan<'_>, row: &mut Row) -> Result<(), RecordError> {
     let header = scan.clone();
-    let ops = [(" INSERT:", Op::Insert), (" UPDATE:", Op::Update), (" DELETE:", Op::Delete)];
-    let found = ops.iter().filter_map(|(mark, op)| Some((find(header.rest(), mark.as_bytes())?, mark.len(), *op)));
-    let Some((end, length, op)) = found.min_by_key(|(at, _, _)| *at) else {
+    let rest = scan.rest();
+    let blanks = rest.iter().enumerate().filter(|(_, byte)| **byte == b' ').map(|(at, _)| at);
+    let mut marks = blanks.filter_map(|at| Some((at, operation(&rest[at..])?)));
+    let Some((end, op)) = marks.next() else {
         return Err(scan.error(Reason::Malformed("an operation")));
     };
-    let names = scan.take(end, "a table's name")?;
-    let mut parts = names.split(|byte| *byte == b' ');
-    let (Some(schema), Some(table), None) = (parts.next(), parts.next(), parts.next()) else {
+    let Some(blank) = rest[..end].iter().position(|byte| *byte == b' ') else {
         return Err(header.error(Reason::AmbiguousName));
     };
-    if schema.is_empty() || table.is_empty() {
+    if blank == 0 || blank + 1 == end || rest[blank + 1..end].contains(&b' ') {
         return Err(header.error(Reason::AmbiguousName));
     }
-    scan.take(length, "an operation")?;
-    (row.schema, row.table, row.op) = (row.push(schema), row.push(table), op);
+    row.schema = scan.span(blank, "a schema's name")?;
+    scan.expect(" ")?;
+    row.table = scan.span(end - blank - 1, "a table's name")?;
+    scan.take(OPERATION, "an operation")?;
+    row.op = op;
     if scan.eat(" (no-tuple-data)") {
         return Ok(());
     }
@@ -39,19 +41,31 @@ pub(super) fn row(scan: &mut Scan<'_>, row: &mut Row) -> Result<(), RecordError>
     read
 }
 
+/// Length of an operation's mark.
+const OPERATION: usize = " INSERT:".len();
+
+fn operation(text: &[u8]) -> Option<Op> {
+    match text.get(..OPERATION)? {
+        b" INSERT:" => Some(Op::Insert),
+        b" UPDATE:" => Some(Op::Update),
+        b" DELETE:" => Some(Op::Delete),
+        _ => None,
+    }
+}
+
 /// Columns up to the end, or to the mark between an update's images.
 fn columns(scan: &mut Scan<'_>, row: &mut Row, columns: &mut Vec<ColumnSpans>) -> Result<(), RecordError> {
     while !scan.rest().is_empty() && !scan.rest().starts_with(b" new-tuple:") {
         scan.expect(" ")?;
-        let start = row.push(name(scan)?).start;
+        let span = name(scan)?;
         let name =
-            literal::name(&mut row.bytes, start).ok_or_else(|| scan.error(Reason::Malformed("a column's name")))?;
+            literal::name(&mut row.bytes, span).ok_or_else(|| scan.error(Reason::Malformed("a column's name")))?;
         scan.expect("[")?;
-        let type_name = row.push(type_name(scan)?);
+        let type_name = type_name(scan)?;
         scan.expect("]:")?;
-        let start = row.push(value(scan)?).start;
+        let span = value(scan)?;
         let value =
-            literal::value(&mut row.bytes, start).ok_or_else(|| scan.error(Reason::Malformed("a value's literal")))?;
+            literal::value(&mut row.bytes, span).ok_or_else(|| scan.error(Reason::Malformed("a value's literal")))?;
         columns.push(ColumnSpans { name, type_name, type_oid: 0, value });
     }
     Ok(())
@@ -73,19 +87,19 @@ fn quoted(text: &[u8], quote: u8) -> Option<usize> {
     }
 }
 
-fn name<'a>(scan: &mut Scan<'a>) -> Result<&'a [u8], RecordError> {
+fn name(scan: &mut Scan<'_>) -> Result<Span, RecordError> {
     let length = match scan.peek() {
         Some(b'"') => quoted(scan.rest(), b'"'),
         _ => Some(scan.rest().iter().take_while(|byte| literal::plain(**byte)).count()),
     };
     match length {
-        Some(length) => scan.take(length, "a column's name"),
+        Some(length) => scan.span(length, "a column's name"),
         None => Err(scan.error(Reason::Truncated("a column's name"))),
     }
 }
 
 /// A type up to `]:`; array types hold brackets, user types quotes.
-fn type_name<'a>(scan: &mut Scan<'a>) -> Result<&'a [u8], RecordError> {
+fn type_name(scan: &mut Scan<'_>) -> Result<Span, RecordError> {
     let rest = scan.rest();
     let mut at = 0;
     while !rest[at..].starts_with(b"]:") {
@@ -96,17 +110,17 @@ fn type_name<'a>(scan: &mut Scan<'a>) -> Result<&'a [u8], RecordError> {
         };
         at += step.ok_or_else(|| scan.error(Reason::Truncated("a type's name")))?;
     }
-    scan.take(at, "a type's name")
+    scan.span(at, "a type's name")
 }
 
-fn value<'a>(scan: &mut Scan<'a>) -> Result<&'a [u8], RecordError> {
+fn value(scan: &mut Scan<'_>) -> Result<Span, RecordError> {
     let rest = scan.rest();
     let length = match rest {
         [b'\'', ..] => quoted(rest, b'\''),
         _ => Some(rest.iter().position(|byte| *byte == b' ').unwrap_or(rest.len())),
     };
     match length {
-        Some(length) => scan.take(length, "a value"),
+        Some(length) => scan.span(length, "a value"),
         None => Err(scan.error(Reason::Truncated("a value"))),
     }
 }
@@ -134,7 +148,7 @@ pub(super) fn truncate(line: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
 
 fn qualified(name: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let mut bytes = name.to_vec();
-    let (schema, table) = json::qualified(&mut bytes, 0)?;
+    let (schema, table) = json::qualified(&mut bytes, Span { start: 0, end: name.len() })?;
     let part = |span: Span| bytes[span.start..span.end].to_vec();
     Some((part(schema), part(table)))
 }
@@ -145,6 +159,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Row, RecordError> {
         let mut out = Row::default();
+        out.start(text.as_bytes());
         let mut scan = Scan::new(text.as_bytes());
         row(&mut scan, &mut out)?;
         scan.finish()?;
