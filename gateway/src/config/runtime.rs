@@ -42,7 +42,7 @@ pub struct Pipeline {
 }
 
 fn default_changes() -> Bounded<1, 65_536> {
-    Bounded::new(512)
+    Bounded::new(256)
 }
 
 fn default_bytes() -> Size {

@@ -217,6 +217,12 @@ impl Metrics {
         self.budget_used.set(bytes as u64);
     }
 
+    /// The stream begins at a durable position.
+    pub fn resumed(&self, lsn: Lsn) {
+        raise(&self.position_lsn, lsn);
+        raise(&self.delivered_lsn, lsn);
+    }
+
     /// A position became durable.
     pub fn position_written(&self, lsn: Lsn) {
         self.positions.inc();

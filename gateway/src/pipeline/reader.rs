@@ -17,6 +17,9 @@ use tokio::sync::watch;
 use super::{Pool, Room, Work};
 use crate::{failpoint, observe::Observe};
 
+/// Longest wait for a streamed transaction to become visible; only a stuck synchronous standby makes it long.
+const VISIBLE_BOUND: Duration = Duration::from_secs(30);
+
 /// When the reader cuts a batch, and how it reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Cut {
@@ -78,8 +81,8 @@ impl Reader {
                     Some(Frame::XLogData { wal_start, payload, .. }) => {
                         self.decoder.message(wal_start, payload, &mut open.batch)?
                     }
-                    Some(Frame::Keepalive { wal_end, .. }) => {
-                        self.idle(open, wal_end);
+                    Some(Frame::Keepalive { wal_end, reply_requested, .. }) => {
+                        self.idle(open, wal_end, reply_requested);
                         continue;
                     }
                     Some(Frame::End) => return Err(ended()),
@@ -99,10 +102,11 @@ impl Reader {
     }
 
     /// A keepalive outside a transaction says that everything before its LSN was sent: it becomes an empty transaction end, and
-    /// is confirmed by the same rule as a real one, after everything before it (I1).
-    fn idle(&mut self, open: &mut Open, wal_end: Lsn) {
+    /// is confirmed by the same rule as a real one, after everything before it (I1). `asked`: the server wants an answer; one that
+    /// is shutting down waits until this very position is confirmed.
+    fn idle(&mut self, open: &mut Open, wal_end: Lsn, asked: bool) {
         self.observe.metrics.received_lsn(wal_end);
-        let due = self.idle_at.elapsed() >= self.cut.idle_interval && wal_end > self.last_end;
+        let due = (asked || self.idle_at.elapsed() >= self.cut.idle_interval) && wal_end > self.last_end;
         if self.decoder.in_transaction() || !due {
             return;
         }
@@ -113,10 +117,37 @@ impl Reader {
     }
 
     async fn answer_keys(&mut self, oid: u32) -> Result<(), Failure> {
+        if let Some(xid) = self.decoder.xid() {
+            self.until_visible(xid).await?;
+        }
         let keys = catalog::primary_key(&self.catalogue, oid).await.map_err(|error| error.failure())?;
         self.decoder.set_keys(oid, &keys)?;
         tracing::info!(oid, key = ?keys, "table version");
         Ok(())
+    }
+
+    /// A transaction is streamed as soon as its commit is in the WAL, a moment before others can see it: the catalogue would
+    /// still answer with what it changed. Its lock on its own number is given up after it has become visible.
+    async fn until_visible(&self, xid: u32) -> Result<(), Failure> {
+        const TRIED: &str = "waiting for a transaction to be visible in the catalogue";
+        const LOCKED: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks \
+            WHERE locktype = 'transactionid' AND transactionid::text = $1::text)";
+        let deadline = Instant::now() + VISIBLE_BOUND;
+        let number = xid.to_string();
+        loop {
+            let row = self.catalogue.query_one(LOCKED, &[&number]).await;
+            let locked: Result<bool, _> = row.and_then(|row| row.try_get(0));
+            match locked {
+                Ok(false) => return Ok(()),
+                Ok(true) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(2)).await,
+                Ok(true) => {
+                    let why = format!("transaction {xid} was streamed and is not visible after {VISIBLE_BOUND:?}");
+                    let mend = "a synchronous standby that does not answer holds commits back: bring it back";
+                    return Err(Failure::transient("catalogue_behind", TRIED, why, mend));
+                }
+                Err(error) => return Err(millrace_replication::Error::sql(TRIED, error).failure()),
+            }
+        }
     }
 
     async fn dispatch(&mut self, open: &mut Open) -> Result<(), Failure> {

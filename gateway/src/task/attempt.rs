@@ -164,6 +164,7 @@ impl Runner {
 
         let position = record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).position;
         let confirm = FlushPosition::new(position.end_lsn);
+        self.observe.metrics.resumed(position.end_lsn);
         let begin = StartReplication {
             slot: task.source.slot.to_string(),
             from: position.end_lsn,

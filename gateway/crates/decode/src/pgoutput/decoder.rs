@@ -111,6 +111,11 @@ impl PgOutput {
         self.transaction.is_some()
     }
 
+    /// Number of the transaction the stream stands in; `None` between transactions.
+    pub fn xid(&self) -> Option<u32> {
+        self.transaction.as_ref().map(|transaction| transaction.xid)
+    }
+
     /// The `n` of the next id.
     pub fn next_id(&self) -> u64 {
         self.next_id
