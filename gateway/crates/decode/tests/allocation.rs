@@ -4,9 +4,10 @@
 mod encode;
 
 use encode::{Value, text};
-use millrace_batch::{Batch, Lsn, RelationLog};
+use millrace_batch::{Batch, Lsn, RelationLog, ReplicaIdentity};
+use millrace_decode::mppdb::{self, CatalogueTable, Frame, Layout, Limits, Mppdb};
 use millrace_decode::pgoutput::{PgOutput, Start, Step};
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{self, GlobalAlloc, System};
 use std::cell::Cell;
 
 struct Counting;
@@ -23,18 +24,18 @@ fn count() {
 // SAFETY: every call goes to the system allocator with the caller's own arguments; counting touches no memory it manages
 // (a const-initialised thread-local without destructor does not allocate).
 unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+    unsafe fn alloc(&self, layout: alloc::Layout) -> *mut u8 {
         count();
         // SAFETY: the caller upholds `alloc`'s contract.
         unsafe { System.alloc(layout) }
     }
 
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: alloc::Layout) {
         // SAFETY: the pointer came from `System` with this layout.
         unsafe { System.dealloc(pointer, layout) }
     }
 
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+    unsafe fn realloc(&self, pointer: *mut u8, layout: alloc::Layout, size: usize) -> *mut u8 {
         count();
         // SAFETY: the pointer came from `System` with this layout, the caller upholds the rest.
         unsafe { System.realloc(pointer, layout, size) }
@@ -83,4 +84,48 @@ fn a_row_allocates_nothing_once_buffers_are_warm() {
     fill(&mut batch);
     assert_eq!(ALLOCATIONS.get() - before, 0);
     assert_eq!(batch.len(), 1000);
+}
+
+#[test]
+fn a_transaction_of_mppdb_allocates_nothing_once_buffers_are_warm() {
+    let json = br#"{"table_name":"s.t","op_type":"UPDATE","columns_name":["id","v","n","f"],"columns_type":["integer","text","numeric","double precision"],"columns_val":["1","'it''s\n'",".5",".100000000000000006"],"old_keys_name":["id"],"old_keys_type":["integer"],"old_keys_val":["1"]}"#;
+    let text = b"table s t UPDATE: old-key: id[integer]:1 new-tuple: id[integer]:1 v[text]:'it''s' n[numeric]:.5 b[boolean]:true";
+    let mut binary = b"I\0\x01s\0\x01tN\0\x02\0\x02id\0\0\0\x17\0\0\0\x011\0\x03\"V\"\0\0\0\x19".to_vec();
+    binary.extend(b"\xFF\xFF\xFF\xFF");
+    let begin_b = [b"B".as_slice(), &[0; 16]].concat();
+    let time = b"1970-01-01 00:00:01+00";
+    let commit_b = [b"CX".as_slice(), &5u64.to_be_bytes(), b"T\0\0\0\x16", time].concat();
+    let (begin, commit) = (b"BEGIN 5".to_vec(), b"COMMIT 5 (at 1970-01-01 00:00:01+00)".to_vec());
+    for (layout, begin, row, commit) in [
+        (Layout::Serial, &begin, json.to_vec(), &commit),
+        (Layout::Text, &begin, text.to_vec(), &commit),
+        (Layout::Binary, &begin_b, binary, &commit_b),
+    ] {
+        let start = Start { shard: 0, shards: 1, database: "db".to_owned(), end_lsn: Lsn(0), next_id: 0 };
+        let mut decoder = Mppdb::new(layout, start, RelationLog::new(), Limits { transaction_bytes: 1 << 20 });
+        let mut batch = Batch::new(0);
+        let mut transaction = |end: u64| {
+            let mut send = |bytes: &[u8]| {
+                let frame = Frame { lsn: Some(Lsn(end)), bytes };
+                if decoder.record(Lsn(end), frame).unwrap() == mppdb::Step::TableNeeded {
+                    let (columns, key_columns) = (Vec::new(), Vec::new());
+                    let answer = CatalogueTable { oid: 1, identity: ReplicaIdentity::Full, columns, key_columns };
+                    decoder.set_table("s", "t", answer);
+                    assert_eq!(decoder.record(Lsn(end), frame), Ok(mppdb::Step::Row));
+                }
+            };
+            send(begin);
+            (0..500).for_each(|_| send(&row));
+            send(commit);
+            batch.clear();
+            let before = ALLOCATIONS.get();
+            assert!(decoder.release(&mut batch, usize::MAX));
+            assert_eq!(batch.len(), 500);
+            ALLOCATIONS.get() - before
+        };
+        assert!(transaction(10) > 0, "the counter counts the growth of a cold batch");
+        let before = ALLOCATIONS.get();
+        assert_eq!(transaction(20), 0);
+        assert_eq!(ALLOCATIONS.get() - before, 0, "{layout:?}");
+    }
 }

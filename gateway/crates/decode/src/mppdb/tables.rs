@@ -91,6 +91,9 @@ pub(super) struct Tables {
     log: RelationLog,
     latest: HashMap<(String, String), Arc<Relation>>,
     entries: Vec<Entry>,
+    /// Indexes of entries, by schema and table.
+    index: HashMap<Vec<u8>, HashMap<Vec<u8>, usize>>,
+    /// Entry of the last row: rows of one table mostly come together.
     last: usize,
     /// Table the catalogue must be asked for.
     pub(super) needed: Option<(String, String)>,
@@ -104,19 +107,23 @@ impl Tables {
     pub(super) fn new(database: String, log: RelationLog) -> Tables {
         let known = (0..log.len() as u32).filter_map(|id| log.get(id));
         let latest = known.map(|known| ((known.schema.clone(), known.table.clone()), known)).collect();
-        Tables { database, log, latest, entries: Vec::new(), last: 0, needed: None }
+        let (entries, index) = (Vec::new(), HashMap::new());
+        Tables { database, log, latest, entries, index, last: 0, needed: None }
     }
 
     /// Index of a table, made where it is new.
     fn entry(&mut self, schema: &[u8], table: &[u8]) -> usize {
         let is = |entry: &Entry| entry.table == table && entry.schema == schema;
-        if !self.entries.get(self.last).is_some_and(is) {
-            self.last = self.entries.iter().position(is).unwrap_or(self.entries.len());
-            if self.last == self.entries.len() {
-                let (schema, table) = (schema.to_vec(), table.to_vec());
-                self.entries.push(Entry { schema, table, ..Entry::default() });
-            }
+        if self.entries.get(self.last).is_some_and(is) {
+            return self.last;
         }
+        let found = self.index.get(schema).and_then(|tables| tables.get(table)).copied();
+        self.last = found.unwrap_or_else(|| {
+            let (schema, table) = (schema.to_vec(), table.to_vec());
+            self.index.entry(schema.clone()).or_default().insert(table.clone(), self.entries.len());
+            self.entries.push(Entry { schema, table, ..Entry::default() });
+            self.entries.len() - 1
+        });
         self.last
     }
 

@@ -1,9 +1,7 @@
 //! Damaged recordings: never a panic, and a refused record leaves the decoder usable.
 
-use crate::recording;
-use millrace_batch::{Batch, Lsn, RelationLog, ReplicaIdentity};
-use millrace_decode::Start;
-use millrace_decode::mppdb::{CatalogueTable, Layout, Limits, Mppdb, Record, Row, Step, frames, parse};
+use crate::{check, recording};
+use millrace_decode::mppdb::{Layout, Record, Row, frames, parse};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
@@ -24,7 +22,7 @@ static CORPUS: LazyLock<Vec<(Layout, Vec<Vec<u8>>)>> = LazyLock::new(|| {
 
 proptest! {
     #[test]
-    fn damaged_streams_never_panic(
+    fn damaged_streams_hold_what_the_fuzz_target_checks(
         style in 0..4usize, batched: bool,
         damages in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..4u8, any::<u8>()), 1..8),
     ) {
@@ -43,32 +41,7 @@ proptest! {
                 }
             }
         }
-        let start = Start { shard: 0, shards: 1, database: "og".to_owned(), end_lsn: Lsn(0), next_id: 0 };
-        let mut decoder = Mppdb::new(layout, start, RelationLog::new(), Limits { transaction_bytes: 1 << 20 });
-        let mut batch = Batch::new(0);
-        for (n, payload) in payloads.iter().enumerate() {
-            for frame in frames(layout, batched, payload) {
-                let Ok(frame) = frame else { break };
-                let next = decoder.next_id();
-                let mut step = decoder.record(Lsn(n as u64 + 1), frame);
-                if step == Ok(Step::TableNeeded) {
-                    let (schema, table) = decoder.needed().map(|(s, t)| (s.to_owned(), t.to_owned())).unwrap();
-                    let (columns, key_columns) = (Vec::new(), Vec::new());
-                    let answer = CatalogueTable { oid: 0, identity: ReplicaIdentity::Full, columns, key_columns };
-                    decoder.set_table(&schema, &table, answer);
-                    step = decoder.record(Lsn(n as u64 + 1), frame);
-                    prop_assert_ne!(&step, &Ok(Step::TableNeeded));
-                }
-                match step {
-                    Ok(Step::Commit) => {
-                        prop_assert!(decoder.release(&mut batch, usize::MAX));
-                        prop_assert_eq!(batch.len() as u64, decoder.next_id() - next);
-                        batch.clear();
-                    }
-                    _ => prop_assert_eq!(decoder.next_id(), next),
-                }
-            }
-        }
+        check::payloads(layout, batched, &payloads);
     }
 
     /// A record that reads, reads the same behind any other: scratch space carries nothing over.
@@ -86,5 +59,15 @@ proptest! {
         read(&mut used, &payloads[first.index(payloads.len())]);
         let second = &payloads[second.index(payloads.len())];
         prop_assert_eq!(read(&mut used, second), read(&mut Row::default(), second));
+    }
+}
+
+#[test]
+fn the_corpus_of_the_fuzz_target_holds() {
+    let folder = [env!("CARGO_MANIFEST_DIR"), "fuzz/corpus/mppdb"].iter().collect::<std::path::PathBuf>();
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(files.len() >= 8);
+    for file in files {
+        check::mppdb(&std::fs::read(file).unwrap());
     }
 }

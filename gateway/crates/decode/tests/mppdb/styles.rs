@@ -162,6 +162,40 @@ fn compare(database: &str, same: usize, lost: &[(&str, u64)]) {
     assert_eq!(found, same, "{database}");
 }
 
+/// All changes of serial decoding in canonical text, as reviewed.
+#[test]
+fn canonical_text_is_the_reviewed_one() {
+    for database in ["a", "pg", "b"] {
+        let load = |style: &str| recording::payloads(&format!("{database}-{style}.jsonl"));
+        let (serial, binary) = (load("serial"), load("parallel-b"));
+        let mut catalogue = Catalogue::default();
+        catalogue.learn(Layout::Serial, &serial);
+        catalogue.learn(Layout::Binary, &binary);
+        let (transactions, _) = decode(Layout::Serial, &serial, &catalogue, &ends(&binary));
+        let mut text = String::new();
+        for ((case, number), changes) in &transactions {
+            text += &format!("# {case} {number}\n");
+            for change in changes
+                .iter()
+                .flat_map(|changes| changes.as_ref().map_or_else(|code| vec![(*code).to_owned()], Clone::clone))
+            {
+                text += &change;
+                text.push('\n');
+            }
+        }
+        let file: std::path::PathBuf =
+            [env!("CARGO_MANIFEST_DIR"), "tests/recordings", &format!("{database}-serial.expected")].iter().collect();
+        if std::env::var_os("MILLRACE_BLESS").is_some() {
+            std::fs::write(&file, &text).unwrap();
+        }
+        let expected = std::fs::read_to_string(file).unwrap();
+        for (got, expected) in text.lines().zip(expected.lines()) {
+            assert_eq!(got, expected);
+        }
+        assert_eq!(text.lines().count(), expected.lines().count());
+    }
+}
+
 /// What the parallel modes of the server lose: rows behind a catalog change of the same transaction, and the insert that makes
 /// an interval partition.
 #[test]

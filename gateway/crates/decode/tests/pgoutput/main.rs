@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail loudly, in its helpers too")]
 
 #[path = "../../fuzz/check.rs"]
+#[allow(dead_code, reason = "each target uses its part")]
 mod check;
 mod damage;
 mod encode;
