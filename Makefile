@@ -10,6 +10,9 @@ CARGO ?= cargo
 ARGS ?=
 # The tests kill the gateway at named places, which are compiled in with this feature only.
 FAILPOINTS := --features millrace/failpoints
+# `cargo test` puts the gateway there (it has integration tests) before it runs any test; named, so that nothing builds it again
+# with another choice of features.
+PROGRAM := $(abspath $(or $(CARGO_TARGET_DIR),target))/release/millrace
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -22,7 +25,7 @@ test: setup ## every test, with a real PostgreSQL and a real Apache Kafka on loo
 	tests/setup.sh
 	.ci/prebuilt.sh
 	guest-sdk/build.sh
-	$(CARGO) test --release --workspace $(FAILPOINTS)
+	MILLRACE_BIN=$(PROGRAM) $(CARGO) test --release --workspace $(FAILPOINTS)
 
 bench: setup ## a backlog of a million changes: pg_recvlogical, then the gateway; writes target/bench/latest.json
 	tests/setup.sh

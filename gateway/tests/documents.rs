@@ -9,6 +9,20 @@ fn root() -> PathBuf {
 /// The documents with examples of task files.
 const DOCUMENTS: [&str; 2] = ["README.md", "docs/tour.md"];
 
+/// The least a task file needs.
+const LEAST: &str = r#"
+[task]
+name = "part"
+[source]
+kind = "postgresql"
+hosts = ["a:1"]
+database = "d"
+user = "u"
+[sink]
+kind = "kafka"
+brokers = ["a:1"]
+"#;
+
 /// Code blocks of a language in a Markdown text.
 fn blocks(text: &str, language: &str) -> Vec<String> {
     let mut blocks = Vec::new();
@@ -31,9 +45,7 @@ fn every_task_file_in_the_documents_is_legal() {
             // A part of a file is judged together with the least a file needs.
             let part = !block.contains("[task]");
             whole += usize::from(!part);
-            let least = "[task]\nname = \"part\"\n[source]\nkind = \"postgresql\"\nhosts = [\"a:1\"]\ndatabase = \"d\"\nuser = \"u\"\n\
-                         [sink]\nkind = \"blackhole\"\n";
-            let file = if part { format!("{least}{block}") } else { block.clone() };
+            let file = if part { format!("{LEAST}{block}") } else { block.clone() };
             if let Err(problems) = millrace::config::parse(&file, Path::new("/")) {
                 panic!("{name}: {problems:?}\n{block}");
             }

@@ -100,12 +100,14 @@ async fn whole_day(options: &Options, show: Show) -> Result<Ending, Failure> {
     pipeline.until_streaming(&clients[0]).await?;
     show.fact("gateway", "streaming through select, topic-router and drs-json");
 
+    // Connected before the shop opens, so that what is measured is the way of the records and not that of the first question.
+    let reader = broker.reader()?;
+    reader.count()?;
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..u64::from(u32::MAX)));
     let began = Instant::now();
     let log = open_shop(&clients, Day::new(seed, options.rows as usize)).await?;
     let shop = began.elapsed();
 
-    let reader = broker.reader()?;
     let closed = Instant::now();
     let complete = arrivals(&reader, log.committed.len() as u64, &mut pipeline).await?;
     let behind = complete.then(|| closed.elapsed());

@@ -169,15 +169,25 @@ fn counts<'a>(findings: &'a Findings) -> BTreeMap<&'a str, Vec<usize>> {
     counts
 }
 
-/// The first insert, the first update with a whole old image, the first delete.
+/// The first new customer, the first payment whose old image holds another value, the first delete.
 fn samples(records: &[Record]) -> Vec<&Record> {
-    let patterns: [&[&str]; 3] = [
-        &[r#""opType":"INSERT""#, r#""table":"customers""#],
-        &[r#""opType":"UPDATE""#, r#""table":"payments""#],
-        &[r#""opType":"DELETE""#],
-    ];
-    let first = |all: &[&str]| records.iter().find(|record| all.iter().all(|one| record.value.contains(one)));
-    patterns.iter().filter_map(|all| first(all)).collect()
+    let differs = |value: &Value| value["old"].is_array() && value["old"] != value["data"];
+    let kind = |record: &Record| {
+        let value: Value = serde_json::from_str(&record.value).unwrap_or_default();
+        match (value["type"].as_str()?, value["table"].as_str()?) {
+            ("INSERT", "customers") => Some(0),
+            ("UPDATE", "payments") if differs(&value) => Some(1),
+            ("DELETE", _) => Some(2),
+            _ => None,
+        }
+    };
+    let mut samples = [None; 3];
+    for record in records {
+        if let Some(kind) = kind(record) {
+            samples[kind].get_or_insert(record);
+        }
+    }
+    samples.into_iter().flatten().collect()
 }
 
 fn shown_key(record: &Record) -> &str {
