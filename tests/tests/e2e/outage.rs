@@ -24,10 +24,10 @@ fn distinct(reader: &mut Reader, count: usize) {
 fn the_broker_stops_is_killed_and_comes_back() {
     let seed = seed("broker");
     let mut kafka = Kafka::start(Jvm::Light, "");
-    let (mut task, database, oracle) = {
+    let (mut task, database, oracle, slot) = {
         let stage = Stage::on(servers::postgres(), &kafka, "broker", shop::SCHEMA);
         let oracle = Oracle::observe(&stage.database, &shop::TABLES);
-        (stage.task.clone(), stage.database.clone(), oracle)
+        (stage.task.clone(), stage.database.clone(), oracle, stage.task.slot())
     };
     task.set("route.partitions", "3").set("route.partition_policy", "2");
     let mut gateway = Gateway::ready(&task);
@@ -35,11 +35,20 @@ fn the_broker_stops_is_killed_and_comes_back() {
     std::thread::sleep(Duration::from_millis(700));
     kafka.stop();
     gateway.wait_unready(SOON);
-    std::thread::sleep(Duration::from_secs(2));
+    std::thread::sleep(Duration::from_secs(1));
+    let confirmed =
+        || database.one(&format!("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name='{slot}'"));
+    let before = confirmed();
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(confirmed(), before, "positions lie in the broker: while it is away nothing may be confirmed");
     kafka.start_again();
     gateway.wait_ready(Duration::from_secs(60));
     std::thread::sleep(Duration::from_millis(700));
     kafka.kill();
+    std::thread::sleep(Duration::from_secs(1));
+    // Both at once.
+    gateway.kill();
+    let mut gateway = Gateway::start(&task);
     std::thread::sleep(Duration::from_secs(1));
     kafka.start_again();
     gateway.wait_ready(Duration::from_secs(60));

@@ -59,6 +59,23 @@ fn the_shape_of_a_change_is_that_of_its_time() {
 }
 
 #[test]
+fn a_primary_key_that_changed_while_the_gateway_was_away_is_not_guessed() {
+    let stage = Stage::new("rekey", "CREATE TABLE t(id int PRIMARY KEY, v text NOT NULL)");
+    Gateway::ready(&stage.task).stop_cleanly();
+    stage.database.exec("INSERT INTO t VALUES (1,'before')");
+    stage.database.exec("ALTER TABLE t DROP CONSTRAINT t_pkey; ALTER TABLE t ADD PRIMARY KEY (v)");
+    let mut gateway = Gateway::start(&stage.task);
+    gateway.wait_halted("key_disagreement", SOON);
+    gateway.stop_cleanly();
+    // As the mend says.
+    stage.database.exec("ALTER TABLE t DROP CONSTRAINT t_pkey; ALTER TABLE t ADD PRIMARY KEY (id)");
+    let mut gateway = Gateway::ready(&stage.task);
+    stage.database.exec("INSERT INTO t VALUES (2,'after')");
+    assert_eq!(stage.reader(&["t"]).exactly(2, SOON)[1].json()["pkNames"], json!(["id"]));
+    gateway.stop_cleanly();
+}
+
+#[test]
 fn odd_names_arrive_as_they_are() {
     let stage = Stage::new(
         "names",
