@@ -1,10 +1,12 @@
 //! Authentication as a state machine: bodies of `R` messages in, bodies of `p` messages out. Sans-IO.
 //!
-//! Codes are those of PostgreSQL's documentation, "Message Formats", Authentication*. Must not know sockets; learns of TLS
-//! only the channel binding data. Fails closed: a server that skips a step it began is refused.
+//! Codes are those of PostgreSQL's documentation, "Message Formats", Authentication*; those of GaussDB and openGauss are
+//! answered by [`crate::gauss`]. Must not know sockets; learns of TLS only the channel binding data. Fails closed: a server
+//! that skips a step it began is refused.
 
+use crate::gauss;
 use crate::message::{Body, Malformed};
-use crate::options::{ChannelBinding, Secret};
+use crate::options::{ChannelBinding, Dialect, Secret};
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{self, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256};
 
@@ -65,6 +67,7 @@ pub(crate) struct Authenticator<'a> {
     binding: ChannelBinding,
     /// `tls-server-end-point` data; `None` without TLS or for a certificate without a digest.
     end_point: Option<Vec<u8>>,
+    dialect: Dialect,
     state: State,
     bound: bool,
 }
@@ -76,7 +79,14 @@ impl<'a> Authenticator<'a> {
         binding: ChannelBinding,
         end_point: Option<Vec<u8>>,
     ) -> Self {
-        Self { user, password, binding, end_point, state: State::Start, bound: false }
+        let dialect = Dialect::default();
+        Self { user, password, binding, end_point, dialect, state: State::Start, bound: false }
+    }
+
+    /// Knows the methods of this family too.
+    pub(crate) fn with_dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
     }
 
     /// Takes the body of an `R` message and says what to do.
@@ -102,6 +112,13 @@ impl<'a> Authenticator<'a> {
                 let salt = [salt[0], salt[1], salt[2], salt[3]];
                 let hash = md5_hash(self.user.as_bytes(), password.as_bytes(), salt);
                 Ok(self.password_sent([hash.as_bytes(), b"\0"].concat()))
+            }
+            (code, State::Start) if gauss::is_challenge(code, body.0) => self.gauss(code, body.0),
+            (12, State::Start) if self.dialect == Dialect::GaussDb => {
+                Err(AuthError::Unsupported("SHA256_RFC (12)".to_owned()))
+            }
+            (14, State::Start) if self.dialect == Dialect::GaussDb => {
+                Err(AuthError::Unsupported("IAM (14)".to_owned()))
             }
             (10, State::Start) => self.start_scram(body),
             (11, State::ScramFirst(mut scram)) => {
@@ -138,6 +155,27 @@ impl<'a> Authenticator<'a> {
 
     fn refuse_unbound(&self, why: &'static str) -> Result<(), AuthError> {
         if self.binding == ChannelBinding::Require { Err(AuthError::ChannelBinding(why)) } else { Ok(()) }
+    }
+
+    /// The family's own challenges; in PostgreSQL their codes mean something else or nothing.
+    fn gauss(&mut self, code: i32, rest: &[u8]) -> Result<Step, AuthError> {
+        if self.dialect != Dialect::GaussDb {
+            return Err(match code {
+                11 => {
+                    AuthError::Exchange { method: "authentication", reason: "message 11 came out of turn".to_owned() }
+                }
+                10 => AuthError::Unsupported("SHA256 of GaussDB and openGauss (10)".to_owned()),
+                _ => AuthError::Unsupported(format!("number {code}")),
+            });
+        }
+        self.refuse_unbound("the server asks for a method of GaussDB, which has none")?;
+        let method = match code {
+            11 => "MD5_SHA256",
+            13 => "SM3",
+            _ => "SHA256",
+        };
+        let password = self.password(method)?;
+        Ok(self.password_sent(gauss::answer(code, rest, self.user, password)?))
     }
 
     fn start_scram(&mut self, mut body: Body<'_>) -> Result<Step, AuthError> {

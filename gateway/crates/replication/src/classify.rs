@@ -35,14 +35,43 @@ fn by_sqlstate(error: &ServerError) -> Option<Verdict> {
     let refuses_plugin = error.hint.as_deref().is_some_and(|hint| hint.contains("output_plugin_libraries"));
     let verdict = |class, code, mend: String| Some((class, code, mend));
     match error.sqlstate.as_str() {
-        "28P01" => verdict(PERSON, "authentication_failed", "correct the password; nothing is retried until it changes, so that the account is not locked".into()),
+        "28P01" => verdict(PERSON, "source_password", "correct the password; nothing is retried until it changes, so that the account is not locked".into()),
         "28000" if routine == "InitializeSessionUserId" && text.contains("does not exist") => verdict(
             PERSON,
             "role_missing",
             format!("CREATE ROLE {object} LOGIN REPLICATION PASSWORD '...';"),
         ),
+        "28000" if text == "The account has been locked." => verdict(
+            PERSON,
+            "account_locked",
+            "ALTER ROLE <user> ACCOUNT UNLOCK; and correct the password first if failed log-ins locked it; nothing is retried until then".into(),
+        ),
+        "28000" if text.contains("not within the period of validity") => verdict(
+            PERSON,
+            "account_not_valid",
+            "ALTER ROLE <user> VALID BEGIN '...' VALID UNTIL '...'; with a period that holds today".into(),
+        ),
+        "28P02" => verdict(
+            PERSON,
+            "password_expired",
+            "give the user a new password: ALTER ROLE <user> IDENTIFIED BY '...' REPLACE '...'; then configure it here".into(),
+        ),
+        _ if text.contains("Forbid remote connection with initial user") => verdict(
+            PERSON,
+            "initial_user",
+            "create a user of its own for this task: the one that installed the server may only connect locally".into(),
+        ),
+        "28000" if text.ends_with("is not permitted to login") => {
+            verdict(PERSON, "role_cannot_log_in", format!("ALTER ROLE {object} LOGIN;"))
+        }
         "28000" if routine == "InitializeSessionUserId" => verdict(PERSON, "role_cannot_log_in", format!("ALTER ROLE {object} LOGIN;")),
-        "28000" if text.contains("pg_hba.conf") => verdict(
+        // PostgreSQL says this of physical replication only.
+        "28000" if text.contains("hba.conf") && text.contains("replication connection") => verdict(
+            PERSON,
+            "no_hba_entry",
+            "add a line to the server's hba file and reload; its database field must be the word replication, `all` does not match: `host replication USER ADDRESS sha256`".into(),
+        ),
+        "28000" if text.contains("pg_hba.conf") || text.contains("gs_hba.conf") => verdict(
             PERSON,
             "no_hba_entry",
             "add a line to pg_hba.conf and reload; logical replication matches the database by its name, TLS or its absence by hostssl / hostnossl: `hostssl DATABASE USER ADDRESS scram-sha-256`".into(),
@@ -59,6 +88,11 @@ fn by_sqlstate(error: &ServerError) -> Option<Verdict> {
             PERSON,
             "not_replication_role",
             "ALTER ROLE <user> REPLICATION;".into(),
+        ),
+        "42501" if text.contains("gs_role_replication") => verdict(
+            PERSON,
+            "not_replication_role",
+            "GRANT gs_role_replication TO <user>; or ALTER ROLE <user> REPLICATION;".into(),
         ),
         "42501" if routine == "CheckMyDatabase" => verdict(PERSON, "permission_denied", format!("GRANT CONNECT ON DATABASE {object} TO <user>;")),
         "42501" => verdict(PERSON, "permission_denied", "grant the user what the message names".into()),
@@ -93,10 +127,15 @@ fn by_sqlstate(error: &ServerError) -> Option<Verdict> {
             "raise max_wal_senders and restart the server, or end a replication connection nobody needs: SELECT pid, application_name FROM pg_stat_replication;".into(),
         ),
         "53300" => verdict(WAIT, "too_many_connections", "raise max_connections or the limit of the role or database".into()),
+        "0A000" if text.starts_with("unsupported frontend protocol") => verdict(
+            PERSON,
+            "wrong_dialect",
+            "this is no GaussDB or openGauss: choose the dialect of PostgreSQL for it".into(),
+        ),
         "55000" | "0A000" => not_in_state(text, routine, error),
         "58P01" if text.contains("has already been removed") => verdict(
             PERSON,
-            "slot_invalidated",
+            "slot_lost",
             "WAL the slot needs is gone: reset the task, and give max_slot_wal_keep_size more room".into(),
         ),
         "58P01" if text.contains("could not access file") => verdict(
@@ -106,6 +145,16 @@ fn by_sqlstate(error: &ServerError) -> Option<Verdict> {
         ),
         "57P01" => verdict(WAIT, "server_shutting_down", "nothing to do if the server comes back, or if somebody ended this connection on purpose".into()),
         "57P02" => verdict(WAIT, "server_crashed", "read the server log; the stream resumes when the server is back".into()),
+        "57P03" if text.contains("not for the gsql client") => verdict(
+            PERSON,
+            "sql_on_ha_port",
+            "give the port for SQL (the data port); replication finds the port after it by itself".into(),
+        ),
+        "22023" if text.contains("should connect HA port") => verdict(
+            PERSON,
+            "ha_port_required",
+            "open the port after the data port (data port + 1) between here and the server: with a thread pool it takes replication nowhere else".into(),
+        ),
         "57P03" => verdict(WAIT, "server_starting", "nothing to do: the server is starting, stopping or in recovery".into()),
         "57P05" | "57014" => verdict(WAIT, "cancelled", "nothing to do unless somebody cancels this connection again and again".into()),
         _ => None,
@@ -124,7 +173,7 @@ fn not_in_state(text: &str, routine: &str, error: &ServerError) -> Option<Verdic
         ("wal_level", "ALTER SYSTEM SET wal_level = logical; then restart the server")
     } else if has("invalidated") || has("can no longer") || has("obsolete") {
         (
-            "slot_invalidated",
+            "slot_lost",
             "WAL the slot needs was removed (max_slot_wal_keep_size, or idle_replication_slot_timeout): drop the slot and reset the task",
         )
     } else if has("was not created in this database") {
@@ -168,7 +217,7 @@ mod tests {
     #[test]
     fn every_known_error_has_its_code() {
         let cases = [
-            ("28P01", "auth_failed", "password authentication failed for user \"cdc\"", "authentication_failed", false),
+            ("28P01", "auth_failed", "password authentication failed for user \"cdc\"", "source_password", false),
             (
                 "28000",
                 "ClientAuthentication",
@@ -224,14 +273,14 @@ mod tests {
                 "55000",
                 "CreateDecodingContext",
                 "can no longer get changes from replication slot \"s\"",
-                "slot_invalidated",
+                "slot_lost",
                 false,
             ),
             (
                 "55000",
                 "ReplicationSlotAcquire",
                 "can no longer access replication slot \"s\"",
-                "slot_invalidated",
+                "slot_lost",
                 false,
             ),
             (
@@ -252,7 +301,7 @@ mod tests {
                 "58P01",
                 "WalSndSegmentOpen",
                 "requested WAL segment 0001 has already been removed",
-                "slot_invalidated",
+                "slot_lost",
                 false,
             ),
             (
@@ -277,6 +326,15 @@ mod tests {
                 true,
             ),
             ("57P03", "ProcessStartupPacket", "the database system is starting up", "server_starting", true),
+            // openGauss reports no routine.
+            ("28P01", "", "Invalid username/password,login denied.", "source_password", false),
+            ("28000", "", "The account has been locked.", "account_locked", false),
+            ("28000", "", "The account is not within the period of validity.", "account_not_valid", false),
+            ("28000", "", "role \"r\" is not permitted to login", "role_cannot_log_in", false),
+            ("XX000", "", "Forbid remote connection with initial user.", "initial_user", false),
+            ("22023", "", "replication should connect HA port in thread_pool", "ha_port_required", false),
+            ("22023", "", "logical replication should connect HA port in thread_pool", "ha_port_required", false),
+            ("57P03", "", "the local listen ip and port is not for the gsql client", "sql_on_ha_port", false),
             ("08006", "x", "connection failure", "connection_lost", true),
             ("53100", "x", "could not extend file: No space left on device", "server_busy", true),
             ("22023", "x", "unrecognized pgoutput option: x", "server_error", false),

@@ -3,9 +3,10 @@
 //! Serves the replication connection and, replayed, `tokio-postgres`. Which host comes next is decided here: only after a
 //! failure that may pass, so that a wrong password is offered once (repeated failures lock accounts).
 
-use crate::auth::{Authenticator, Step};
+use crate::auth::Authenticator;
 use crate::error::Error;
 use crate::framing::{FrameBuffer, RawMessage};
+use crate::login::{LogIn, Next};
 use crate::message;
 use crate::options::{ConnectOptions, Host, SslMode, TargetSession};
 use crate::transport::Transport;
@@ -182,6 +183,16 @@ pub(crate) async fn reach(options: &ConnectOptions, place: &Place) -> Result<Tra
     }
 }
 
+/// The start-up packet of a connection.
+fn startup(options: &ConnectOptions, purpose: Purpose) -> Result<Vec<u8>, Error> {
+    let mut settings = vec![("user", options.user.as_str()), ("database", options.database.as_str())];
+    if purpose == Purpose::Replication {
+        settings.push(("replication", "database"));
+    }
+    settings.extend(options.session_settings());
+    message::startup(options.dialect.protocol_version(), &settings).map_err(|reason| Error::Options(reason.to_owned()))
+}
+
 async fn log_in(
     options: &ConnectOptions,
     purpose: Purpose,
@@ -198,60 +209,21 @@ async fn log_in(
     let buffer = FrameBuffer::new(SMALL_READ, SMALL_MESSAGE);
     let (parameters, greeting) = (BTreeMap::new(), Vec::new());
     let mut session = Session { transport, buffer, place, parameters, backend: (0, 0), greeting };
+    session.send(&during, &startup(options, purpose)?).await?;
 
-    let mut settings = vec![("user", options.user.as_str()), ("database", options.database.as_str())];
-    if purpose == Purpose::Replication {
-        settings.push(("replication", "database"));
-    }
-    settings.extend(options.session_settings());
-    let packet = message::startup(options.dialect.protocol_version(), &settings)
-        .map_err(|reason| Error::Options(reason.to_owned()))?;
-    session.send(&during, &packet).await?;
-
-    let malformed = Error::malformed(&during);
-    let mut auth = Authenticator::new(&options.user, options.password.as_ref(), options.channel_binding, end_point);
-    let mut logged_in = false;
+    let auth = Authenticator::new(&options.user, options.password.as_ref(), options.channel_binding, end_point)
+        .with_dialect(options.dialect);
+    let mut login = LogIn::new(&host, &during, auth, exposed);
     loop {
         let message = session.message(&during).await?;
-        let body = session.buffer.bytes(message.body.clone());
-        match message.tag {
-            b'R' if !logged_in => {
-                if exposed && body == [0, 0, 0, 3] {
-                    tracing::warn!(%host, "the server asks for the password in the clear on a connection without TLS");
-                }
-                let step = auth.step(body).map_err(|source| Error::Auth { host: host.clone(), source })?;
-                match step {
-                    Step::Send(answer) => session.send(&during, &message::tagged(b'p', &answer)).await?,
-                    Step::Wait => {}
-                    Step::Done => {
-                        logged_in = true;
-                        session.greeting = message::tagged(b'R', &[0; 4]);
-                    }
-                }
-                continue;
-            }
-            b'E' => return Err(Error::server(during.as_str(), message::error_response(body))),
-            b'N' => tracing::info!(%host, notice = %message::error_response(body), "notice at log-in"),
-            // NegotiateProtocolVersion: the server speaks an older minor version or ignores an option; both are fine.
-            b'v' if !logged_in => {}
-            b'S' if logged_in => {
-                let (name, value) = message::parameter_status(body).map_err(&malformed)?;
-                session.parameters.insert(name, value);
-            }
-            b'K' if logged_in => session.backend = message::backend_key(body).map_err(&malformed)?,
-            b'Z' if logged_in => {}
-            tag => {
-                return Err(Error::protocol(during.as_str(), format!("message `{}` out of turn", tag.escape_ascii())));
-            }
-        }
-        if logged_in {
-            let copy = message::tagged(message.tag, session.buffer.bytes(message.body.clone()));
-            session.greeting.extend(copy);
-        }
-        if message.tag == b'Z' {
-            break;
+        match login.take(message.tag, session.buffer.bytes(message.body))? {
+            Next::Send(answer) => session.send(&during, &answer).await?,
+            Next::Read => {}
+            Next::Ready => break,
         }
     }
+    let greeting = login.into_greeting();
+    (session.parameters, session.backend, session.greeting) = (greeting.parameters, greeting.backend, greeting.bytes);
     let standby = session.parameters.get("in_hot_standby").is_some_and(|value| value == "on");
     if options.target == TargetSession::Primary && standby {
         return Err(Error::NotPrimary { host });

@@ -123,6 +123,9 @@ pub enum Dialect {
     /// PostgreSQL: protocol 3.0, big-endian throughout.
     #[default]
     PostgreSql,
+    /// GaussDB (centralized and distributed) and openGauss: protocol 3.51, challenges of its own, little-endian keepalives
+    /// and status updates.
+    GaussDb,
 }
 
 impl Dialect {
@@ -130,6 +133,8 @@ impl Dialect {
     pub(crate) fn protocol_version(self) -> i32 {
         match self {
             Dialect::PostgreSql => 3 << 16,
+            // With 3.50 or less the server does not tell the iteration count of a password.
+            Dialect::GaussDb => 3 << 16 | 51,
         }
     }
 }

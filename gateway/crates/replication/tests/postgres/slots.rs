@@ -106,7 +106,7 @@ async fn a_lost_slot_and_a_server_that_goes() {
     let start =
         |slot: &str| StartReplication { slot: slot.into(), from: Lsn(0), options: Pgoutput::new(["p"]).options() };
     let lost = connection.start(&start("lost"), FlushPosition::default(), StreamOptions::default()).await;
-    assert_failure(lost, "slot_invalidated", Definite);
+    assert_failure(lost, "slot_lost", Definite);
 
     // A stream that confirms what the server says it has sent lets it shut down in order.
     let mut connection = ReplicationConnection::connect(&options).await.unwrap();
