@@ -21,7 +21,7 @@ impl Backoff {
     }
 
     /// The pause before the next attempt: between half and all of the step, so the first is 125 to 250 ms.
-    pub fn next(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         let step = FIRST.saturating_mul(1 << self.failures.min(7)).min(LONGEST);
         self.failures = self.failures.saturating_add(1);
         step.mul_f64(0.5 + fastrand::f64() / 2.0)
@@ -40,11 +40,11 @@ mod tests {
     #[test]
     fn grows_to_half_a_minute_and_starts_over() {
         let mut backoff = Backoff::default();
-        let waits: Vec<_> = (0..20).map(|_| backoff.next()).collect();
+        let waits: Vec<_> = (0..20).map(|_| backoff.pause()).collect();
         assert!(waits[0] >= FIRST / 2 && waits[0] <= FIRST);
         assert!(waits[12..].iter().all(|wait| *wait >= LONGEST / 2 && *wait <= LONGEST));
         assert_eq!(backoff.failures(), 20);
         backoff.reset();
-        assert!(backoff.next() <= FIRST);
+        assert!(backoff.pause() <= FIRST);
     }
 }

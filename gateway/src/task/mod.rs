@@ -122,7 +122,7 @@ pub async fn run_until(
         if began.elapsed() >= SETTLED {
             backoff.reset();
         }
-        let pause = backoff.next();
+        let pause = backoff.pause();
         observe.retrying(&failure, pause);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}

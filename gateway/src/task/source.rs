@@ -47,6 +47,7 @@ pub fn stream_options(task: &Task) -> StreamOptions {
     StreamOptions {
         max_message: usize::try_from(task.source.max_message.get()).unwrap_or(usize::MAX),
         coalesce: Some(Duration::from_millis(1)),
+        feedback_interval: Some(task.source.status_interval.get()),
         ..StreamOptions::default()
     }
 }

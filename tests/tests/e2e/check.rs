@@ -149,7 +149,7 @@ fn peers_that_cannot_be_reached_or_do_not_let_in() {
     let connection = item(&report, "source.connection");
     assert_eq!(
         (code, &connection["verdict"], &connection["code"]),
-        (Some(3), &"FAILED".into(), &"source_password".into())
+        (Some(3), &"FAILED".into(), &"authentication_failed".into())
     );
     assert!(
         connection["raw_error"].as_str().is_some_and(|error| error.contains("password authentication failed")),

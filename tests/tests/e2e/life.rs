@@ -63,7 +63,7 @@ fn sigterm_ends_a_gateway_in_every_state() {
     let mut task = stage.task.clone();
     task.text("source.password", "wrong");
     let mut gateway = Gateway::start(&task);
-    gateway.wait_halted("source_password", SOON);
+    gateway.wait_halted("authentication_failed", SOON);
     gateway.stop_cleanly();
     // Retrying.
     let mut task = stage.task.clone();

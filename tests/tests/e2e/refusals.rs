@@ -35,7 +35,7 @@ fn a_wrong_password_is_tried_once() {
     let mut task = stage.task.clone();
     task.text("source.user", &role).text("source.password", "not right");
     let mut gateway = Gateway::start(&task);
-    gateway.wait_halted("source_password", SOON);
+    gateway.wait_halted("authentication_failed", SOON);
     std::thread::sleep(Duration::from_secs(3));
     let failure = format!("password authentication failed for user \"{role}\"");
     // The server may log a second line of detail; a failed attempt is one FATAL line.
@@ -51,7 +51,7 @@ fn a_role_or_database_that_does_not_exist() {
     let stage = Stage::new("nobody", TABLE);
     let mut task = stage.task.clone();
     task.text("source.user", "nobody_at_all");
-    refused(&task, "source_password");
+    refused(&task, "authentication_failed");
     let mut task = stage.task.clone();
     task.text("source.database", "no_such_database");
     let mut gateway = Gateway::start(&task);
@@ -271,7 +271,7 @@ fn a_halted_gateway_may_leave_instead() {
     task.text("source.password", "wrong").text("pipeline.on_halt", "exit");
     let mut gateway = Gateway::start(&task);
     assert_eq!(gateway.process().wait(SOON), Exit::Code(3));
-    assert!(gateway.log().contains("source_password"));
+    assert!(gateway.log().contains("authentication_failed"));
 }
 
 #[test]

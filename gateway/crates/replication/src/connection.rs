@@ -215,10 +215,9 @@ impl ReplicationConnection {
         position: FlushPosition,
         stream: StreamOptions,
     ) -> Result<ReplicationStream, Error> {
-        let interval = match stream.feedback_interval {
-            Some(interval) => interval,
-            None => feedback_interval(self.wal_sender_timeout().await?),
-        };
+        // Never longer than the server's own patience allows, whatever is asked for.
+        let patience = feedback_interval(self.wal_sender_timeout().await?);
+        let interval = stream.feedback_interval.map_or(patience, |wanted| wanted.min(patience));
         let during = format!("starting replication from slot `{}`", start.slot);
         let query = message::query(&start.sql()).map_err(Error::malformed(&during))?;
         self.session.send(&during, &query).await?;

@@ -34,7 +34,7 @@ pub struct StreamOptions {
     /// After this long without a byte while reading, the connection counts as lost. The server is asked for a sign of life at
     /// half of it; one busy decoding changes it does not send may be silent for minutes (PostgreSQL before 15.3).
     pub silence: Duration,
-    /// Time between status updates; `None` derives it from the server's `wal_sender_timeout`.
+    /// Longest time between status updates; shorter, or `None`, where the server's `wal_sender_timeout` asks for it.
     pub feedback_interval: Option<Duration>,
 }
 
