@@ -35,7 +35,7 @@ fn by_sqlstate(error: &ServerError) -> Option<Verdict> {
     let refuses_plugin = error.hint.as_deref().is_some_and(|hint| hint.contains("output_plugin_libraries"));
     let verdict = |class, code, mend: String| Some((class, code, mend));
     match error.sqlstate.as_str() {
-        "28P01" => verdict(PERSON, "source_password", "correct the password; nothing is retried until it changes, so that the account is not locked".into()),
+        "28P01" => verdict(PERSON, "authentication_failed", "correct the password; nothing is retried until it changes, so that the account is not locked".into()),
         "28000" if routine == "InitializeSessionUserId" && text.contains("does not exist") => verdict(
             PERSON,
             "role_missing",
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn every_known_error_has_its_code() {
         let cases = [
-            ("28P01", "auth_failed", "password authentication failed for user \"cdc\"", "source_password", false),
+            ("28P01", "auth_failed", "password authentication failed for user \"cdc\"", "authentication_failed", false),
             (
                 "28000",
                 "ClientAuthentication",
@@ -327,7 +327,7 @@ mod tests {
             ),
             ("57P03", "ProcessStartupPacket", "the database system is starting up", "server_starting", true),
             // openGauss reports no routine.
-            ("28P01", "", "Invalid username/password,login denied.", "source_password", false),
+            ("28P01", "", "Invalid username/password,login denied.", "authentication_failed", false),
             ("28000", "", "The account has been locked.", "account_locked", false),
             ("28000", "", "The account is not within the period of validity.", "account_not_valid", false),
             ("28000", "", "role \"r\" is not permitted to login", "role_cannot_log_in", false),

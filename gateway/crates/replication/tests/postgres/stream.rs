@@ -143,19 +143,20 @@ async fn a_stuck_reader_is_not_thrown_out() {
 
     // The counter-proof: without status updates the same server ends the stream.
     drop(stream);
-    let silent = StreamOptions { feedback_interval: Some(Duration::from_secs(60)), ..StreamOptions::default() };
     let started = Instant::now();
-    let mut stream = loop {
-        match start(&options, "stuck", &position, silent.clone()).await {
+    let stream = loop {
+        match start(&options, "stuck", &position, StreamOptions::default()).await {
             Err(error) if error.failure().code == "slot_in_use" && started.elapsed() < BOUND => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             other => break other.unwrap(),
         }
     };
-    stream.reader.fill().await.unwrap();
+    let ReplicationStream { mut reader, feedback } = stream;
+    drop(feedback);
+    reader.fill().await.unwrap();
     tokio::time::sleep(Duration::from_secs(4)).await;
-    let ended = inserts(&mut stream.reader, 1_000_000).await;
+    let ended = inserts(&mut reader, 1_000_000).await;
     assert_failure(ended, "connection_lost", Transient);
 }
 
