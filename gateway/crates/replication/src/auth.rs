@@ -19,6 +19,9 @@ pub enum AuthError {
     /// The server wants a method this client does not have.
     #[error("the server asks for authentication method {0}, which this client does not have")]
     Unsupported(String),
+    /// The server speaks another dialect than the one it was addressed in.
+    #[error("the server is of another family than its dialect says: {0}")]
+    WrongDialect(&'static str),
     /// The server wants a password and none is configured.
     #[error("the server asks for a password ({0}) and none is configured")]
     PasswordMissing(&'static str),
@@ -87,6 +90,15 @@ impl<'a> Authenticator<'a> {
     pub(crate) fn with_dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;
         self
+    }
+
+    /// Takes a NegotiateProtocolVersion: the server speaks an older minor version, or ignores an option.
+    pub(crate) fn negotiate(&self) -> Result<(), AuthError> {
+        match self.dialect {
+            Dialect::PostgreSql => Ok(()),
+            // This family refuses a version it does not have; it never bargains.
+            Dialect::GaussDb => Err(AuthError::WrongDialect("it offers another version as PostgreSQL does")),
+        }
     }
 
     /// Takes the body of an `R` message and says what to do.
@@ -164,7 +176,7 @@ impl<'a> Authenticator<'a> {
                 11 => {
                     AuthError::Exchange { method: "authentication", reason: "message 11 came out of turn".to_owned() }
                 }
-                10 => AuthError::Unsupported("SHA256 of GaussDB and openGauss (10)".to_owned()),
+                10 => AuthError::WrongDialect("it asks for SHA256 as GaussDB and openGauss do"),
                 _ => AuthError::Unsupported(format!("number {code}")),
             });
         }

@@ -276,13 +276,7 @@ mod tests {
                 "slot_lost",
                 false,
             ),
-            (
-                "55000",
-                "ReplicationSlotAcquire",
-                "can no longer access replication slot \"s\"",
-                "slot_lost",
-                false,
-            ),
+            ("55000", "ReplicationSlotAcquire", "can no longer access replication slot \"s\"", "slot_lost", false),
             (
                 "55000",
                 "CreateDecodingContext",
@@ -297,13 +291,7 @@ mod tests {
                 "slot_not_logical",
                 false,
             ),
-            (
-                "58P01",
-                "WalSndSegmentOpen",
-                "requested WAL segment 0001 has already been removed",
-                "slot_lost",
-                false,
-            ),
+            ("58P01", "WalSndSegmentOpen", "requested WAL segment 0001 has already been removed", "slot_lost", false),
             (
                 "58P01",
                 "internal_load_library",

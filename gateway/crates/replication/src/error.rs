@@ -308,6 +308,9 @@ fn auth_failure(host: &str, source: &AuthError, why: String) -> Failure {
             why,
             "let pg_hba.conf ask this user for scram-sha-256, md5, password or cert",
         ),
+        AuthError::WrongDialect(_) => {
+            Failure::definite("wrong_dialect", tried, why, "choose the dialect of the server that answers there")
+        }
         AuthError::PasswordMissing(_) => {
             Failure::definite("password_missing", tried, why, "configure the password of this user")
         }

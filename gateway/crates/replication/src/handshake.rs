@@ -12,6 +12,7 @@ use crate::options::{ConnectOptions, Host, SslMode, TargetSession};
 use crate::transport::Transport;
 use crate::{socket, tls};
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -96,7 +97,7 @@ impl Session {
 pub(crate) async fn open(options: &ConnectOptions, purpose: Purpose) -> Result<Session, Error> {
     let mut failures = Vec::new();
     for (host, port) in &options.hosts {
-        match open_host(options, purpose, host, *port).await {
+        match open_port(options, purpose, host, *port).await {
             Ok(session) => return Ok(session),
             Err(error) if error.is_transient() => {
                 tracing::debug!(%host, port, %error, "host failed");
@@ -109,6 +110,31 @@ pub(crate) async fn open(options: &ConnectOptions, purpose: Purpose) -> Result<S
         return Err(Error::Options("no host is configured".to_owned()));
     }
     Err(if failures.len() == 1 { failures.remove(0) } else { Error::AllHosts(failures) })
+}
+
+/// One host, at the port for the purpose. Another port is tried only where nobody listens at the first, or where the server
+/// points to another one.
+async fn open_port(options: &ConnectOptions, purpose: Purpose, host: &Host, port: u16) -> Result<Session, Error> {
+    let (first, second) = match purpose {
+        Purpose::Sql => (port, None),
+        Purpose::Replication => options.replication_ports(port),
+    };
+    match (open_host(options, purpose, host, first).await, second) {
+        (Err(error), Some(second)) if other_port_may_do(&error) => {
+            tracing::debug!(%host, port = first, %error, "no replication there");
+            open_host(options, purpose, host, second).await
+        }
+        (opened, _) => opened,
+    }
+}
+
+/// Never after a log-in that was refused: repeated failures lock accounts.
+fn other_port_may_do(error: &Error) -> bool {
+    match error {
+        Error::Io { source, .. } => matches!(source.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound),
+        Error::Server { error, .. } => error.message.contains("should connect HA port"),
+        _ => false,
+    }
 }
 
 /// One host, with the second attempt that `allow` and `prefer` mean. No second attempt after a failed log-in.
@@ -230,4 +256,58 @@ async fn log_in(
     }
     tracing::debug!(%host, ?purpose, tls = session.transport.is_tls(), pid = session.backend.0, "logged in");
     Ok(session)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ServerError;
+    use crate::options::Dialect;
+
+    /// The packet the running openGauss accepted, with the order of its parameters as we send them.
+    #[test]
+    fn start_up_of_the_family() {
+        let mut options = ConnectOptions::new(Host::Tcp("og".into()), 15_400, "cdc", "postgres");
+        options.dialect = Dialect::GaussDb;
+        let packet = startup(&options, Purpose::Replication).unwrap();
+        let accepted = include_str!("../tests/data/opengauss/authentication.txt");
+        let accepted = accepted.split("case sha256_ok_replication_ha_port").nth(1).unwrap();
+        let accepted = accepted.lines().find_map(|line| line.strip_prefix("c ")).unwrap();
+        let accepted: Vec<u8> =
+            (0..accepted.len()).step_by(2).map(|at| u8::from_str_radix(&accepted[at..at + 2], 16).unwrap()).collect();
+        assert_eq!(packet[..8], accepted[..8], "length and version");
+        let pairs = |packet: &[u8]| {
+            let text = String::from_utf8(packet[8..packet.len() - 2].to_vec()).unwrap();
+            let words: Vec<String> = text.split('\0').map(str::to_owned).collect();
+            let mut pairs: Vec<_> = words.chunks(2).map(<[String]>::to_vec).collect();
+            pairs.sort();
+            pairs
+        };
+        assert_eq!(pairs(&packet), pairs(&accepted));
+        let sql = startup(&options, Purpose::Sql).unwrap();
+        assert!(
+            !String::from_utf8_lossy(&sql).contains("replication"),
+            "SQL goes to the data port as an ordinary session"
+        );
+    }
+
+    #[test]
+    fn the_other_port_is_for_refusals_that_name_it() {
+        let server = |sqlstate: &str, message: &str| {
+            let (sqlstate, message) = (sqlstate.to_owned(), message.to_owned());
+            Error::server("x", ServerError { sqlstate, message, ..ServerError::default() })
+        };
+        assert!(other_port_may_do(&Error::io("x", ErrorKind::ConnectionRefused.into())));
+        assert!(other_port_may_do(&server("22023", "replication should connect HA port in thread_pool")));
+        assert!(other_port_may_do(&server("22023", "logical replication should connect HA port in thread_pool")));
+        assert!(!other_port_may_do(&Error::io("x", ErrorKind::ConnectionReset.into())));
+        assert!(!other_port_may_do(&Error::Timeout { during: "x".into(), after: std::time::Duration::ZERO }));
+        for (sqlstate, message) in [
+            ("28P01", "Invalid username/password,login denied."),
+            ("28000", "The account has been locked."),
+            ("28000", "no pg_hba.conf entry for replication connection from host \"::1\", user \"cdc\", SSL off"),
+        ] {
+            assert!(!other_port_may_do(&server(sqlstate, message)), "{message}");
+        }
+    }
 }

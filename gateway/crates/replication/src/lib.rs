@@ -36,6 +36,7 @@ pub use connection::{ReplicationConnection, SimpleRows};
 pub use error::{Error, ServerError};
 pub use feedback::{Feedback, FlushPosition, feedback_interval};
 pub use framing::{CopyData, FrameBuffer, FramingError, RawMessage, decode_copy_data};
+pub use gauss::{Deployment, Product, ProductVersion};
 pub use options::{ChannelBinding, ConnectOptions, Dialect, Host, Secret, SslMode, TargetSession};
 pub use quote::{quote_ident, quote_literal, quote_qualified};
 pub use sql::{SqlConnection, connect_sql};

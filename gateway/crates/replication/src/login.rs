@@ -50,12 +50,13 @@ impl<'a> LogIn<'a> {
     pub(crate) fn take(&mut self, tag: u8, body: &[u8]) -> Result<Next, Error> {
         let malformed = Error::malformed(self.during);
         let host = self.host;
+        let refused = |source| Error::Auth { host: host.to_owned(), source };
         match tag {
             b'R' if !self.logged_in => {
                 if self.exposed && body == [0, 0, 0, 3] {
                     tracing::warn!(%host, "the server asks for the password in the clear on a connection without TLS");
                 }
-                let step = self.auth.step(body).map_err(|source| Error::Auth { host: host.to_owned(), source })?;
+                let step = self.auth.step(body).map_err(refused)?;
                 return Ok(match step {
                     Step::Send(answer) => Next::Send(message::tagged(b'p', &answer)),
                     Step::Wait => Next::Read,
@@ -68,8 +69,7 @@ impl<'a> LogIn<'a> {
             }
             b'E' => return Err(Error::server(self.during, message::error_response(body))),
             b'N' => tracing::info!(%host, notice = %message::error_response(body), "notice at log-in"),
-            // NegotiateProtocolVersion: the server speaks an older minor version or ignores an option; both are fine.
-            b'v' if !self.logged_in => {}
+            b'v' if !self.logged_in => self.auth.negotiate().map_err(refused)?,
             b'S' if self.logged_in => {
                 let (name, value) = message::parameter_status(body).map_err(&malformed)?;
                 self.greeting.parameters.insert(name, value);

@@ -174,6 +174,9 @@ pub struct ConnectOptions {
     pub tcp_keepalive: Option<Duration>,
     /// Server family.
     pub dialect: Dialect,
+    /// Port for replication at every host, where it is not the one that follows from [`Self::hosts`]: that port itself in
+    /// PostgreSQL; the one after it (`port + 1`) in GaussDB and openGauss, and where nobody listens there, that port itself.
+    pub replication_port: Option<u16>,
 }
 
 impl ConnectOptions {
@@ -195,28 +198,47 @@ impl ConnectOptions {
             application_name: "millrace".to_owned(),
             tcp_keepalive: Some(Duration::from_secs(30)),
             dialect: Dialect::default(),
+            replication_port: None,
         }
     }
 
     /// Session settings sent in the start-up packet. They win over what `ALTER ROLE` or `ALTER DATABASE` set, so the
     /// text of a value never depends on who reads it.
-    pub(crate) fn session_settings(&self) -> [(&'static str, &str); 12] {
-        [
+    pub(crate) fn session_settings(&self) -> Vec<(&'static str, &str)> {
+        let mut settings = vec![
             ("client_encoding", "UTF8"),
             ("DateStyle", "ISO"),
             ("IntervalStyle", "postgres"),
             ("TimeZone", "UTC"),
-            // What PostgreSQL's own walreceiver asks for: shortest exact floats since 12, exact ones before.
-            ("extra_float_digits", "3"),
             ("bytea_output", "hex"),
-            ("lc_monetary", "C"),
-            // Types such as regclass print a schema unless it is on the path.
-            ("search_path", "pg_catalog"),
-            ("statement_timeout", "0"),
-            ("lock_timeout", "0"),
-            ("idle_in_transaction_session_timeout", "0"),
-            ("application_name", &self.application_name),
-        ]
+            ("application_name", self.application_name.as_str()),
+        ];
+        settings.extend(match self.dialect {
+            Dialect::PostgreSql => [
+                // What PostgreSQL's own walreceiver asks for: shortest exact floats since 12, exact ones before.
+                ("extra_float_digits", "3"),
+                ("lc_monetary", "C"),
+                // Types such as regclass print a schema unless it is on the path.
+                ("search_path", "pg_catalog"),
+                ("statement_timeout", "0"),
+                ("lock_timeout", "0"),
+                ("idle_in_transaction_session_timeout", "0"),
+            ]
+            .as_slice(),
+            // Standbys learn of a slot and its progress only where this is on. A name the server does not know ends the
+            // log-in, and products differ: what is not needed is not sent.
+            Dialect::GaussDb => [("enable_slot_log", "on")].as_slice(),
+        });
+        settings
+    }
+
+    /// Where to try replication at a host with this port, in order.
+    pub(crate) fn replication_ports(&self, port: u16) -> (u16, Option<u16>) {
+        match (self.replication_port, self.dialect) {
+            (Some(named), _) => (named, None),
+            (None, Dialect::PostgreSql) => (port, None),
+            (None, Dialect::GaussDb) => port.checked_add(1).map_or((port, None), |next| (next, Some(port))),
+        }
     }
 }
 
@@ -232,6 +254,17 @@ mod tests {
         let shown = format!("{options:?}");
         assert!(!shown.contains("hunter"), "{shown}");
         assert_eq!(options.password.unwrap().expose(), "hunter2");
+    }
+
+    #[test]
+    fn replication_has_its_port() {
+        let mut options = ConnectOptions::new(Host::Tcp("db".into()), 8000, "cdc", "shop");
+        assert_eq!(options.replication_ports(8000), (8000, None));
+        options.dialect = Dialect::GaussDb;
+        assert_eq!(options.replication_ports(8000), (8001, Some(8000)));
+        assert_eq!(options.replication_ports(65_535), (65_535, None));
+        options.replication_port = Some(9001);
+        assert_eq!(options.replication_ports(8000), (9001, None));
     }
 
     #[test]

@@ -5,9 +5,11 @@
 //! are given where they help to look things up.
 
 mod challenge;
+mod product;
 mod proof;
 
 pub(crate) use challenge::{answer, is_challenge};
+pub use product::{Deployment, Product, ProductVersion};
 
 #[cfg(test)]
 mod transcripts;
