@@ -2,7 +2,7 @@
 
 use crate::recording::{self, Owned};
 use millrace_batch::Lsn;
-use millrace_decode::mppdb::{Frame, Layout, Record, Row, parse};
+use millrace_decode::mppdb::{Frame, Layout, Record, Row, frames, parse};
 
 /// Files and the number of records in them.
 const FILES: [(&str, usize); 16] = [
@@ -133,4 +133,28 @@ fn other_encodings_keep_their_bytes() {
     }
     // U+4E57 is 81 5C in GBK.
     assert!(seen.iter().any(|value| value == b"\x81\\\\n\"x"), "{seen:x?}");
+}
+
+#[test]
+fn a_payload_ends_where_it_says() {
+    let line =
+        recording::lines("constructed.jsonl").into_iter().find(|line| line["name"] == "batch_timer_flush").unwrap();
+    let timer = recording::hex(line["payload_hex"].as_str().unwrap());
+    let codes = |payload: &[u8]| {
+        frames(Layout::Binary, true, payload)
+            .filter_map(|frame| frame.err())
+            .map(|error| error.code())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(codes(&timer), [""; 0]);
+    assert_eq!(codes(&[&timer[..], &[0]].concat()), ["decode_bad_message"]);
+    assert_eq!(codes(&timer[..timer.len() - 1]), ["decode_truncated"]);
+    let record = &timer[..timer.len() - 5];
+    // A separator F ends the payload; some servers write a zero length behind it.
+    assert_eq!(codes(&[record, b"F"].concat()), [""; 0]);
+    assert_eq!(codes(&[record, b"F\0\0\0\0"].concat()), [""; 0]);
+    assert_eq!(codes(&[record, b"F\0"].concat()), ["decode_bad_message"]);
+    assert_eq!(codes(&[record, b"Q"].concat()), ["decode_bad_message"]);
+    assert_eq!(codes(record), ["decode_truncated"]);
+    assert_eq!(codes(&[0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0]), ["decode_bad_message"]);
 }

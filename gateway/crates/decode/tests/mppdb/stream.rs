@@ -133,6 +133,14 @@ fn a_release_in_parts_is_the_whole() {
         }
     }
     assert!(calls > 3);
+    // However small the weight, an empty batch takes a change.
+    let mut tight = Stream::new(Lsn(0), 1 << 20);
+    tight.send(1, "BEGIN 5").unwrap();
+    tight.known(2, &insert("1")).unwrap();
+    tight.known(3, &insert("2")).unwrap();
+    tight.commit(50).unwrap();
+    assert!(!tight.decoder.release(&mut tight.batch, 0));
+    assert_eq!(tight.batch.len(), 1);
     assert_eq!((&ids[..], &ordinals[..]), (whole.batch.ids(), whole.batch.ordinals()));
 }
 

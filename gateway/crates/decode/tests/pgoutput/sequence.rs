@@ -214,6 +214,22 @@ fn an_equal_description_is_no_new_version() {
 }
 
 #[test]
+fn keys_are_asked_for_until_answered_and_where_the_flags_do_not_show_their_order() {
+    let mut stream = Stream::new();
+    let pair = || encode::relation(1, "s", "t", b'd', &[("a", INT, true), ("b", INT, true)]);
+    assert_eq!(stream.ok(pair()), Step::KeysNeeded { oid: 1 });
+    assert_eq!(stream.ok(pair()), Step::KeysNeeded { oid: 1 });
+    stream.decoder.set_keys(1, &keys(&["a", "b"])).unwrap();
+    assert_eq!(stream.ok(pair()), Step::KeysNeeded { oid: 1 });
+    stream.decoder.set_keys(1, &keys(&["b", "a"])).unwrap();
+    let orders: Vec<_> = (0..2).map(|id| stream.log.get(id).unwrap().key_columns()).collect();
+    assert_eq!(orders, [[0, 1], [1, 0]]);
+    let single = || encode::relation(2, "s", "u", b'd', &[("a", INT, true)]);
+    assert_eq!(stream.ok(single()), Step::KeysNeeded { oid: 2 });
+    assert_eq!(stream.ok(single()), Step::KeysNeeded { oid: 2 });
+}
+
+#[test]
 fn skipped_transactions_give_tables_and_no_changes() {
     let mut stream = Stream::resumed(Lsn(108), RelationLog::new());
     assert_eq!(stream.ok(encode::begin(100, 0, 7)), Step::Nothing);
