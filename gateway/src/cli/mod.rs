@@ -7,6 +7,7 @@ mod answer;
 #[cfg(test)]
 mod codes;
 mod config;
+mod decode;
 mod exit;
 mod run;
 mod secrets;
@@ -56,6 +57,8 @@ enum Command {
     Slot(slot::Command),
     /// Runs the whole way with servers of its own, and checks what arrived
     Demo(Demo),
+    /// Prints recorded payloads of a replication stream as JSON lines
+    Decode(decode::Options),
     /// Prints the version
     Version(Json),
 }
@@ -92,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Config(command) => config::run(&command),
         Command::Slot(command) => slot::run(&command),
         Command::Demo(demo) => self::demo(&demo),
+        Command::Decode(options) => decode::run(&options),
         Command::Version(json) => version::run(json.json),
     };
     exit.into()
