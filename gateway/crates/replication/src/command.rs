@@ -4,6 +4,7 @@
 
 use crate::quote::{quote_ident, quote_literal};
 use millrace_batch::Lsn;
+use std::time::Duration;
 
 /// Answer of `IDENTIFY_SYSTEM`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +62,38 @@ impl CreateSlot {
         let (name, plugin) = (quote_ident(&self.name), quote_ident(&self.plugin));
         format!("CREATE_REPLICATION_SLOT {name}{temporary} LOGICAL {plugin} {snapshot}")
     }
+}
+
+impl CreateSlot {
+    /// As GaussDB and openGauss write it: they have no temporary slots, and always export the snapshot.
+    pub(crate) fn gauss_sql(&self) -> Result<String, &'static str> {
+        if self.temporary {
+            return Err("GaussDB and openGauss have no temporary slots");
+        }
+        if self.name.contains('"') || self.plugin.contains('"') {
+            return Err("GaussDB and openGauss have no quotes inside the name of a slot or plugin");
+        }
+        let snapshot = if self.snapshot == Snapshot::Use { " USE_SNAPSHOT" } else { "" };
+        let (name, plugin) = (quote_ident(&self.name), quote_ident(&self.plugin));
+        Ok(format!("CREATE_REPLICATION_SLOT {name} LOGICAL {plugin}{snapshot}"))
+    }
+}
+
+/// The server's time-out as a stream's own options set it (`sender-timeout` of mppdb_decoding): `None` where they do not, or
+/// in a form that is the server's to refuse.
+pub(crate) fn sender_timeout(options: &[PluginOption]) -> Option<Option<Duration>> {
+    let (_, value) = options.iter().find(|(name, _)| name == "sender-timeout")?;
+    let text = value.as_deref()?.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let count: u64 = text.get(..digits)?.parse().ok()?;
+    let millis = match text.get(digits..)?.trim() {
+        "" | "ms" => 1,
+        "s" => 1_000,
+        "min" => 60_000,
+        _ => return None,
+    };
+    let millis = count.checked_mul(millis)?;
+    Some((millis > 0).then(|| Duration::from_millis(millis)))
 }
 
 /// A slot just created.
@@ -186,5 +219,25 @@ mod tests {
         );
         let bare = StartReplication { slot: "s".into(), from: Lsn(0), options: vec![("force".into(), None)] };
         assert_eq!(bare.sql(), "START_REPLICATION SLOT \"s\" LOGICAL 0/0 (\"force\")");
+    }
+
+    #[test]
+    fn slots_of_the_other_family() {
+        let mut slot = CreateSlot { plugin: "mppdb_decoding".into(), ..CreateSlot::pgoutput("slot_b") };
+        // As the running openGauss accepted it.
+        assert_eq!(slot.gauss_sql().unwrap(), "CREATE_REPLICATION_SLOT \"slot_b\" LOGICAL \"mppdb_decoding\"");
+        slot.temporary = true;
+        assert!(slot.gauss_sql().is_err());
+        assert!(CreateSlot::pgoutput("a\"b").gauss_sql().is_err());
+    }
+
+    #[test]
+    fn a_stream_may_bring_its_own_time_out() {
+        let timeout = |value: &str| sender_timeout(&[("sender-timeout".into(), Some(value.into()))]);
+        assert_eq!(timeout("60s"), Some(Some(Duration::from_secs(60))));
+        assert_eq!(timeout("10000"), Some(Some(Duration::from_secs(10))));
+        assert_eq!(timeout("0"), Some(None));
+        assert_eq!((timeout("soon"), timeout("5 weeks"), sender_timeout(&[])), (None, None, None));
+        assert_eq!(timeout("99999999999999999999s"), None);
     }
 }

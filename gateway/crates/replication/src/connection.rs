@@ -5,7 +5,7 @@ use crate::error::{Error, ServerError};
 use crate::feedback::{FlushPosition, feedback_interval};
 use crate::handshake::{self, Place, Purpose, Session};
 use crate::message;
-use crate::options::ConnectOptions;
+use crate::options::{ConnectOptions, Dialect};
 use crate::stream::{ReplicationStream, StreamOptions};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -142,12 +142,22 @@ impl ReplicationConnection {
     /// [`Error::SlotCreationBlocked`] after `bound`; else as [`Self::simple_query`].
     pub async fn create_slot(&mut self, slot: &CreateSlot, bound: Duration) -> Result<CreatedSlot, Error> {
         let during = format!("creating slot `{}`", slot.name);
-        let query = message::query(&slot.sql(self.server_version())).map_err(Error::malformed(&during))?;
+        let sql = match self.options.dialect {
+            Dialect::PostgreSql => slot.sql(self.server_version()),
+            Dialect::GaussDb => slot.gauss_sql().map_err(|reason| Error::Options(reason.to_owned()))?,
+        };
+        let query = message::query(&sql).map_err(Error::malformed(&during))?;
         self.session.send(&during, &query).await?;
         let mut timed_out = false;
         if let Ok(ready) = tokio::time::timeout(bound, self.session.ready(&during)).await {
             ready?;
         } else {
+            if self.session.backend == (0, 0) {
+                // A walsender of openGauss tells no key to cancel it by. It notices the lost connection when the transactions
+                // it waits for have ended, and removes the slot then.
+                self.session.transport.shutdown().await.map_err(|source| Error::io(during.as_str(), source))?;
+                return Err(Error::SlotCreationBlocked { slot: slot.name.clone(), after: bound });
+            }
             timed_out = true;
             self.cancel().await?;
             let after = self.options.connect_timeout;
@@ -216,7 +226,10 @@ impl ReplicationConnection {
         stream: StreamOptions,
     ) -> Result<ReplicationStream, Error> {
         // Never longer than the server's own patience allows, whatever is asked for.
-        let patience = feedback_interval(self.wal_sender_timeout().await?);
+        let patience = feedback_interval(match command::sender_timeout(&start.options) {
+            Some(named) => named,
+            None => self.wal_sender_timeout().await?,
+        });
         let interval = stream.feedback_interval.map_or(patience, |wanted| wanted.min(patience));
         let during = format!("starting replication from slot `{}`", start.slot);
         let query = message::query(&start.sql()).map_err(Error::malformed(&during))?;
@@ -232,18 +245,23 @@ impl ReplicationConnection {
                 tag => return Err(Error::protocol(during, format!("unexpected message `{}`", tag.escape_ascii()))),
             }
         }
-        ReplicationStream::new(self.session, &start.slot, position, interval, stream)
+        ReplicationStream::new(self.session, &start.slot, self.options.dialect, position, interval, stream)
     }
 
-    /// `wal_sender_timeout` as this session has it; `None` when it is off.
+    /// The server's time-out on a silent stream as this session has it, `None` when it is off: `wal_sender_timeout`, in GaussDB
+    /// and openGauss `logical_sender_timeout`.
     ///
     /// # Errors
     /// As [`Self::simple_query`].
     pub async fn wal_sender_timeout(&mut self) -> Result<Option<Duration>, Error> {
-        let during = "reading wal_sender_timeout";
-        let sql = "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'";
-        let rows = self.query_as(during, sql).await?;
-        let millis: u64 = rows.value("setting").map_or(Ok(0), |text| number(during, text))?;
+        let name = match self.options.dialect {
+            Dialect::PostgreSql => "wal_sender_timeout",
+            Dialect::GaussDb => "logical_sender_timeout",
+        };
+        let during = format!("reading {name}");
+        let sql = format!("SELECT setting FROM pg_catalog.pg_settings WHERE name = '{name}'");
+        let rows = self.query_as(&during, &sql).await?;
+        let millis: u64 = rows.value("setting").map_or(Ok(0), |text| number(&during, text))?;
         Ok((millis > 0).then(|| Duration::from_millis(millis)))
     }
 

@@ -2,7 +2,9 @@
 //! data is blocked. Knows positions only as numbers somebody else is responsible for.
 
 use crate::error::Error;
+use crate::gauss;
 use crate::message;
+use crate::options::Dialect;
 use crate::transport::Transport;
 use millrace_batch::Lsn;
 use std::sync::Arc;
@@ -71,13 +73,34 @@ impl FlushPosition {
         self.0.wake.notify_one();
     }
 
-    fn status_update(&self) -> [u8; 39] {
+    fn status_update(&self, dialect: Dialect) -> StatusUpdate {
         let flushed = self.confirmed().0;
         let received = self.0.received.load(Ordering::Acquire).max(flushed);
         let reply_wanted = self.0.reply_wanted.swap(false, Ordering::AcqRel);
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let since_2000 = since_epoch.saturating_sub(Duration::from_secs(EPOCH_OFFSET_SECONDS));
-        status_update(received, flushed, since_2000.as_micros() as i64, reply_wanted)
+        let clock = since_2000.as_micros() as i64;
+        match dialect {
+            Dialect::PostgreSql => StatusUpdate::Big(status_update(received, flushed, clock, reply_wanted)),
+            Dialect::GaussDb => {
+                StatusUpdate::Little(gauss::copy::status_update(received, flushed, clock, reply_wanted))
+            }
+        }
+    }
+}
+
+/// A status update in its CopyData, by byte order.
+enum StatusUpdate {
+    Big([u8; 39]),
+    Little([u8; gauss::copy::STATUS_UPDATE]),
+}
+
+impl StatusUpdate {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            StatusUpdate::Big(bytes) => bytes,
+            StatusUpdate::Little(bytes) => bytes,
+        }
     }
 }
 
@@ -105,9 +128,14 @@ pub struct Feedback {
 impl Feedback {
     /// Starts the task on the current runtime. It needs a thread that is not blocked: data work that blocks belongs on
     /// another thread than the only one of a runtime.
-    pub(crate) fn spawn(writer: WriteHalf<Transport>, position: FlushPosition, interval: Duration) -> Self {
+    pub(crate) fn spawn(
+        writer: WriteHalf<Transport>,
+        dialect: Dialect,
+        position: FlushPosition,
+        interval: Duration,
+    ) -> Self {
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(run(writer, position, interval, stopped));
+        let task = tokio::spawn(run(writer, dialect, position, interval, stopped));
         Self { stop: Some(stop), task }
     }
 
@@ -140,6 +168,7 @@ impl Drop for Feedback {
 
 async fn run(
     mut writer: WriteHalf<Transport>,
+    dialect: Dialect,
     position: FlushPosition,
     interval: Duration,
     mut stopped: oneshot::Receiver<()>,
@@ -154,9 +183,9 @@ async fn run(
             // A dropped sender is an aborted stream, which is aborted here as well.
             result = &mut stopped => { result.ok(); true }
         };
-        let update = position.status_update();
+        let update = position.status_update(dialect);
         let sent = async {
-            writer.write_all(&update).await?;
+            writer.write_all(update.bytes()).await?;
             if ended {
                 writer.write_all(&message::COPY_DONE).await?;
             }
@@ -184,24 +213,36 @@ mod tests {
         assert_eq!(feedback_interval(Some(Duration::from_millis(1))), Duration::from_millis(10));
     }
 
+    fn big(position: &FlushPosition) -> Vec<u8> {
+        position.status_update(Dialect::PostgreSql).bytes().to_vec()
+    }
+
+    #[test]
+    fn the_dialect_decides_the_byte_order() {
+        let position = FlushPosition::new(Lsn(50));
+        let update = position.status_update(Dialect::GaussDb);
+        assert_eq!((update.bytes().len(), update.bytes()[22..30].to_vec()), (70, 50u64.to_le_bytes().to_vec()));
+        assert_eq!(big(&position).len(), 39);
+    }
+
     #[test]
     fn positions_only_rise() {
         let position = FlushPosition::new(Lsn(50));
         position.confirm(Lsn(40));
         assert_eq!(position.confirmed(), Lsn(50));
         position.receive(Lsn(10));
-        let update = position.status_update();
+        let update = big(&position);
         assert_eq!(update[..6], [b'd', 0, 0, 0, 38, b'r']);
         assert_eq!(update[6..14], 50u64.to_be_bytes(), "received is never told below flushed");
         position.receive(Lsn(90));
         position.confirm(Lsn(60));
-        let update = position.status_update();
+        let update = big(&position);
         assert_eq!(update[6..14], 90u64.to_be_bytes());
         assert_eq!(update[14..22], 60u64.to_be_bytes());
         assert_eq!(update[22..30], 60u64.to_be_bytes());
         assert_eq!(update[38], 0);
         position.probe();
-        assert_eq!(position.status_update()[38], 1);
-        assert_eq!(position.status_update()[38], 0, "asks once");
+        assert_eq!(big(&position)[38], 1);
+        assert_eq!(big(&position)[38], 0, "asks once");
     }
 }

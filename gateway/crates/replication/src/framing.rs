@@ -3,6 +3,8 @@
 //! Sans-IO: the caller reads into [`FrameBuffer::spare`] and reports how much came. Layouts are those of PostgreSQL's
 //! documentation, "Message Formats" and "Streaming Replication Protocol". Must not know what a payload means.
 
+use crate::gauss;
+use crate::options::Dialect;
 use millrace_batch::Lsn;
 use std::ops::Range;
 
@@ -167,7 +169,8 @@ pub enum CopyData<'a> {
     },
     /// `k`: the server is alive and has sent everything up to `wal_end`.
     Keepalive {
-        /// Position up to which everything was sent.
+        /// Position up to which everything was sent. Not so in GaussDB's parallel decoding: there it is zero, or ahead of
+        /// commits that are still to come, and must never be confirmed.
         wal_end: Lsn,
         /// Microseconds since 2000-01-01 UTC at the server.
         server_time: i64,
@@ -203,6 +206,25 @@ pub fn decode_copy_data(body: &[u8]) -> Result<CopyData<'_>, FramingError> {
             _ => Err(unknown()),
         },
         _ => Err(unknown()),
+    }
+}
+
+impl Dialect {
+    /// Reads a CopyData body as servers of this family lay it out.
+    ///
+    /// # Errors
+    /// As [`decode_copy_data`]. The keepalive of another family is an error too.
+    #[inline]
+    pub fn decode_copy_data(self, body: &[u8]) -> Result<CopyData<'_>, FramingError> {
+        match self {
+            Dialect::GaussDb if body.first() == Some(&b'k') => match gauss::copy::keepalive(body) {
+                Some((wal_end, server_time, reply_requested)) => {
+                    Ok(CopyData::Keepalive { wal_end: Lsn(wal_end), server_time, reply_requested })
+                }
+                None => Err(FramingError::NotReplication { first: Some('k'), length: body.len() }),
+            },
+            Dialect::PostgreSql | Dialect::GaussDb => decode_copy_data(body),
+        }
     }
 }
 

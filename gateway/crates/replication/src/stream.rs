@@ -2,9 +2,10 @@
 
 use crate::error::Error;
 use crate::feedback::{Feedback, FlushPosition};
-use crate::framing::{CopyData, FrameBuffer, decode_copy_data};
+use crate::framing::{CopyData, FrameBuffer};
 use crate::handshake::Session;
 use crate::message;
+use crate::options::Dialect;
 use crate::pace::Pace;
 use crate::socket::LowWater;
 use crate::transport::Transport;
@@ -67,7 +68,8 @@ pub enum Frame<'a> {
     /// The server has sent everything up to `wal_end`. An asked-for reply is sent by itself, at the next call of the reader,
     /// so that what the caller confirms on seeing this is in it.
     Keepalive {
-        /// Position up to which everything was sent.
+        /// Position up to which everything was sent. Not so in GaussDB's parallel decoding: there it is zero, or ahead of
+        /// commits that are still to come, and must never be confirmed.
         wal_end: Lsn,
         /// Microseconds since 2000-01-01 UTC at the server.
         server_time: i64,
@@ -91,6 +93,7 @@ impl ReplicationStream {
     pub(crate) fn new(
         session: Session,
         slot: &str,
+        dialect: Dialect,
         position: FlushPosition,
         interval: Duration,
         options: StreamOptions,
@@ -104,13 +107,14 @@ impl ReplicationStream {
         };
         let tls = transport.is_tls();
         let (input, output) = tokio::io::split(transport);
-        let feedback = Feedback::spawn(output, position.clone(), interval);
+        let feedback = Feedback::spawn(output, dialect, position.clone(), interval);
         let reader = StreamReader {
             input,
             tls,
             buffer,
             low_water,
             pace: Pace::new(Instant::now()),
+            dialect,
             options,
             position,
             received: Lsn(0),
@@ -129,6 +133,7 @@ pub struct StreamReader {
     buffer: FrameBuffer,
     low_water: Option<LowWater>,
     pace: Pace,
+    dialect: Dialect,
     options: StreamOptions,
     position: FlushPosition,
     received: Lsn,
@@ -209,7 +214,7 @@ impl StreamReader {
                 continue;
             }
             self.pace.message();
-            return match decode_copy_data(self.buffer.bytes(raw.body)) {
+            return match self.dialect.decode_copy_data(self.buffer.bytes(raw.body)) {
                 Ok(CopyData::XLogData { wal_start, wal_end, server_time, payload }) => {
                     self.received = self.received.max(wal_start);
                     Ok(Some(Frame::XLogData { wal_start, wal_end, server_time, payload }))
@@ -255,7 +260,15 @@ impl StreamReader {
                         return Ok(());
                     }
                 }
-                self.fill().await?;
+                match self.fill().await {
+                    // openGauss has no answer to CopyDone: it resets the connection, which frees the slot just as well.
+                    Err(Error::Io { .. } | Error::Closed { .. } | Error::TlsHandshake { .. })
+                        if self.dialect == Dialect::GaussDb =>
+                    {
+                        return Ok(());
+                    }
+                    filled => filled?,
+                };
             }
         };
         let drained = timeout(bound, drained).await;

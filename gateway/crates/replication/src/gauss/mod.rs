@@ -5,6 +5,7 @@
 //! are given where they help to look things up.
 
 mod challenge;
+pub(crate) mod copy;
 mod product;
 mod proof;
 
