@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -24,7 +24,7 @@ use super::{
     order::Reorder,
     targets::Targets,
 };
-use crate::failpoint;
+use crate::{failpoint, observe::Observe};
 
 /// Name of the record header that says where a record comes from.
 pub const HEADER: &str = "millrace";
@@ -47,6 +47,7 @@ pub(crate) struct Deliver {
     pub shard: u16,
     pub pool: Pool,
     pub flights: Arc<Flights>,
+    pub observe: Arc<Observe>,
     /// Set when the session gives up: a full queue is no longer waited for.
     pub abandon: Arc<AtomicBool>,
     pub next_seq: u64,
@@ -66,7 +67,9 @@ impl Deliver {
             }
             while let Some(Done { batch, outcome, permit, .. }) = order.take() {
                 let records = outcome?;
+                let began = Instant::now();
                 self.send_batch(&batch, &records)?;
+                self.observe.metrics.stage("deliver", began.elapsed());
                 drop(permit);
                 self.pool.recycle_batch(batch);
                 self.pool.recycle_records(records);

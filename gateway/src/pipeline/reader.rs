@@ -75,6 +75,7 @@ impl Reader {
         loop {
             self.stream.fill().await.map_err(|error| error.failure())?;
             failpoint::pass("after_receive");
+            let mut working = Instant::now();
             loop {
                 let step = match self.stream.next_frame().map_err(|error| error.failure())? {
                     None => break,
@@ -93,9 +94,13 @@ impl Reader {
                     _ => {}
                 }
                 if open.batch.len() >= self.cut.changes || open.batch.data_len() >= self.cut.bytes {
+                    // Waiting for room is not decoding.
+                    self.observe.metrics.stage("decode", working.elapsed());
                     self.dispatch(open).await?;
+                    working = Instant::now();
                 }
             }
+            self.observe.metrics.stage("decode", working.elapsed());
             failpoint::pass("after_decode");
             self.dispatch(open).await?;
         }

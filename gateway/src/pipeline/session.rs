@@ -145,6 +145,7 @@ impl Session {
             shard: parts.shard,
             pool: pool.clone(),
             flights: flights.clone(),
+            observe: parts.observe.clone(),
             abandon: session.abandon.clone(),
             next_seq: 0,
             ends: Vec::new(),

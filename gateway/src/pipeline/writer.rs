@@ -75,13 +75,13 @@ impl Writer {
 
     fn write(&self, position: Position) -> Result<(), Failure> {
         let record = {
-            let mut record = self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            record.position = position;
-            record.written_at_ms = crate::task::now_millis();
-            record.clone()
+            let record = self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            PositionRecord { position, written_at_ms: crate::task::now_millis(), ..record.clone() }
         };
         failpoint::pass("before_position");
         self.store.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).write(&record)?;
+        // Only now: the next session starts where this record says, and confirms it (I1).
+        self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).position = position;
         self.observe.metrics.position_written(position.end_lsn);
         failpoint::pass("after_position");
         let confirmable = {
