@@ -298,6 +298,24 @@ mod tests {
         assert!(first(ChannelBinding::Disable, Some(b"hash"), BOTH).unwrap().starts_with("SCRAM-SHA-256\0"));
     }
 
+    /// Its challenges share their codes with SASL; both are answered.
+    #[test]
+    fn scram_of_the_other_family() {
+        let secret = Secret::new("pw");
+        let new =
+            || Authenticator::new("cdc", Some(&secret), ChannelBinding::Prefer, None).with_dialect(Dialect::GaussDb);
+        let mut auth = new();
+        let Ok(Step::Send(first)) = auth.step(&message(10, BOTH)) else { panic!("no SCRAM") };
+        assert!(first.starts_with(b"SCRAM-SHA-256\0"));
+        // Within SCRAM 11 is its next message, not a challenge of the family.
+        let refused = auth.step(&message(11, &[b'0'; 68])).unwrap_err();
+        assert!(refused.to_string().contains("SCRAM"), "{refused}");
+        for (code, name) in [(12, "SHA256_RFC"), (14, "IAM")] {
+            let refused = new().step(&message(code, b"")).unwrap_err();
+            assert!(refused.to_string().contains(name), "{refused}");
+        }
+    }
+
     #[test]
     fn a_server_may_not_skip_its_proof() {
         let secret = Secret::new("pw");

@@ -3,12 +3,12 @@
 //! Serves the replication connection and, replayed, `tokio-postgres`. Which host comes next is decided here: only after a
 //! failure that may pass, so that a wrong password is offered once (repeated failures lock accounts).
 
-use crate::auth::Authenticator;
+use crate::auth::{AuthError, Authenticator};
 use crate::error::Error;
 use crate::framing::{FrameBuffer, RawMessage};
 use crate::login::{LogIn, Next};
 use crate::message;
-use crate::options::{ConnectOptions, Host, SslMode, TargetSession};
+use crate::options::{ChannelBinding, ConnectOptions, Dialect, Host, SslMode, TargetSession};
 use crate::transport::Transport;
 use crate::{socket, tls};
 use std::collections::BTreeMap;
@@ -110,6 +110,25 @@ pub(crate) async fn open(options: &ConnectOptions, purpose: Purpose) -> Result<S
         return Err(Error::Options("no host is configured".to_owned()));
     }
     Err(if failures.len() == 1 { failures.remove(0) } else { Error::AllHosts(failures) })
+}
+
+/// Finds out which family answers, without a password: PostgreSQL bargains about the version of the other family, or refuses
+/// it, before it asks who we are. `options.dialect` and the password are not looked at.
+///
+/// # Errors
+/// No host was reached, or the server refused us before it showed its family.
+pub async fn detect_dialect(options: &ConnectOptions) -> Result<Dialect, Error> {
+    let mut probe = options.clone();
+    (probe.dialect, probe.password, probe.channel_binding) = (Dialect::GaussDb, None, ChannelBinding::Prefer);
+    match open(&probe, Purpose::Sql).await {
+        Err(Error::Auth { source: AuthError::WrongDialect(_), .. }) => Ok(Dialect::PostgreSql),
+        Err(Error::Server { error, .. }) if error.message.starts_with("unsupported frontend protocol") => {
+            Ok(Dialect::PostgreSql)
+        }
+        // It went on to ask for a password, or needs none.
+        Ok(_) | Err(Error::Auth { .. }) => Ok(Dialect::GaussDb),
+        Err(error) => Err(error),
+    }
 }
 
 /// One host, at the port for the purpose. Another port is tried only where nobody listens at the first, or where the server
@@ -262,7 +281,6 @@ async fn log_in(
 mod tests {
     use super::*;
     use crate::error::ServerError;
-    use crate::options::Dialect;
 
     /// The packet the running openGauss accepted, with the order of its parameters as we send them.
     #[test]

@@ -112,7 +112,7 @@ pub enum TargetSession {
     #[default]
     Any,
     /// The first that is not in recovery. Needs a server that reports `in_hot_standby` (PostgreSQL 14 and later);
-    /// an older one counts as primary.
+    /// an older one counts as primary, and so do GaussDB and openGauss.
     Primary,
 }
 

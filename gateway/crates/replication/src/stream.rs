@@ -262,9 +262,7 @@ impl StreamReader {
                 }
                 match self.fill().await {
                     // openGauss has no answer to CopyDone: it resets the connection, which frees the slot just as well.
-                    Err(Error::Io { .. } | Error::Closed { .. } | Error::TlsHandshake { .. })
-                        if self.dialect == Dialect::GaussDb =>
-                    {
+                    Err(Error::Io { .. } | Error::Closed { .. }) if self.dialect == Dialect::GaussDb => {
                         return Ok(());
                     }
                     filled => filled?,

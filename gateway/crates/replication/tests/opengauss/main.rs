@@ -7,7 +7,7 @@ mod playback;
 use millrace_batch::{Class, Lsn};
 use millrace_replication::{
     ConnectOptions, CreateSlot, Dialect, Error, FlushPosition, Frame, Host, ReplicationConnection, Secret, SslMode,
-    StartReplication, StreamOptions, connect_sql,
+    StartReplication, StreamOptions, connect_sql, detect_dialect,
 };
 use playback::{Ports, Server, stream_body};
 use std::time::Duration;
@@ -134,12 +134,25 @@ async fn slots_are_created_in_the_words_of_the_family_and_within_the_bound() {
     assert_eq!(heard.queries, ["CREATE_REPLICATION_SLOT \"waits\" LOGICAL \"mppdb_decoding\""]);
 }
 
+/// TLS tells an end that was not announced from a closed connection; for us both are a lost connection, which may come back.
+#[tokio::test]
+async fn a_server_that_dies_under_tls_is_a_lost_connection() {
+    let ports = Ports::find();
+    let server = Server::vanish(&ports.listen(1), "sha256_ok_replication_ha_port");
+    let mut options = options(&ports, "Gauss@123");
+    options.sslmode = SslMode::Require;
+    let mut connection = ReplicationConnection::connect(&options).await.unwrap();
+    assert!(connection.is_tls());
+    let failure = connection.simple_query("SELECT 1").await.unwrap_err().failure();
+    assert_eq!((failure.code, failure.class), ("connection_lost", Class::Transient), "{failure}");
+    server.heard().await;
+}
+
 /// PostgreSQL bargains about the version; it is told apart before a password leaves.
 #[tokio::test]
 async fn another_family_is_told_apart() {
     let ports = Ports::find();
-    let negotiate =
-        [b"v".as_slice(), &12u32.to_be_bytes(), &3u32.wrapping_shl(16).to_be_bytes(), &0u32.to_be_bytes()].concat();
+    let negotiate = [b"v".as_slice(), &12u32.to_be_bytes(), &(3u32 << 16).to_be_bytes(), &0u32.to_be_bytes()].concat();
     let server = Server::say(&ports.listen(1), negotiate);
     assert_code(ReplicationConnection::connect(&options(&ports, "Gauss@123")).await, "wrong_dialect");
     assert!(server.heard().await.passwords.is_empty());
@@ -149,6 +162,26 @@ async fn another_family_is_told_apart() {
     postgresql.dialect = Dialect::PostgreSql;
     assert_code(connect_sql(&postgresql).await, "wrong_dialect");
     assert!(server.heard().await.passwords.is_empty());
+}
+
+#[tokio::test]
+async fn the_family_shows_without_a_password() {
+    let ports = Ports::find();
+    let negotiate = [b"v".as_slice(), &12u32.to_be_bytes(), &(3u32 << 16).to_be_bytes(), &0u32.to_be_bytes()].concat();
+    let old = "SFATAL\0C0A000\0Munsupported frontend protocol 3.51: server supports 1.0 to 3.0\0\0";
+    let data = ports.listen(0);
+    let shows = async |server: Server| {
+        let dialect = detect_dialect(&options(&ports, "Gauss@123")).await.unwrap();
+        assert!(server.heard().await.passwords.is_empty());
+        dialect
+    };
+    assert_eq!(shows(Server::play(&data, "sha256_ok_3_51")).await, Dialect::GaussDb);
+    assert_eq!(shows(Server::play(&data, "stored_md5_hba_md5_3_51")).await, Dialect::GaussDb);
+    assert_eq!(shows(Server::say(&data, negotiate)).await, Dialect::PostgreSql);
+    assert_eq!(shows(Server::refuse(&data, old)).await, Dialect::PostgreSql);
+    let server = Server::play(&data, "hba_reject");
+    assert_code(detect_dialect(&options(&ports, "Gauss@123")).await, "no_hba_entry");
+    server.heard().await;
 }
 
 #[test]

@@ -1,5 +1,12 @@
 //! A server of one connection that says what was recorded and keeps what it hears.
 
+use openssl::asn1::Asn1Time;
+use openssl::ec::{EcGroup, EcKey};
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::PKey;
+use openssl::ssl::{SslAcceptor, SslMethod};
+use openssl::x509::X509;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
@@ -63,16 +70,25 @@ impl Server {
     /// Plays a recorded log-in; the client must answer it byte for byte. Then settings, slots and a stream.
     pub fn play(listener: &TcpListener, name: &'static str) -> Self {
         Self::serve(listener, move |mut socket, heard| {
-            for (kind, recorded) in case(LOG_INS, name).skip(1) {
-                if kind == "s" {
-                    socket.write_all(&recorded).unwrap();
-                } else {
-                    let Some(answer) = message(&mut socket) else { return };
-                    assert_eq!(answer, recorded, "{name}");
-                    heard.passwords.push(answer);
-                }
+            skip_startup(&mut socket);
+            if log_in(&mut socket, name, heard) {
+                converse(socket, heard);
             }
-            converse(socket, heard);
+        })
+    }
+
+    /// Plays a recorded log-in under TLS and vanishes at the first query, as a process that is killed.
+    pub fn vanish(listener: &TcpListener, name: &'static str) -> Self {
+        let acceptor = acceptor();
+        Self::serve(listener, move |mut socket, heard| {
+            let mut request = [0; 8];
+            socket.read_exact(&mut request).unwrap();
+            assert_eq!(request, [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
+            socket.write_all(b"S").unwrap();
+            let mut secured = acceptor.accept(socket).unwrap();
+            skip_startup(&mut secured);
+            assert!(log_in(&mut secured, name, heard));
+            message(&mut secured).unwrap();
         })
     }
 
@@ -85,6 +101,7 @@ impl Server {
     /// Answers the start-up with these bytes.
     pub fn say(listener: &TcpListener, bytes: Vec<u8>) -> Self {
         Self::serve(listener, move |mut socket, heard| {
+            skip_startup(&mut socket);
             socket.write_all(&bytes).unwrap();
             while let Some(message) = message(&mut socket) {
                 heard.passwords.push(message);
@@ -95,12 +112,8 @@ impl Server {
     fn serve(listener: &TcpListener, talk: impl FnOnce(TcpStream, &mut Heard) + Send + 'static) -> Self {
         let listener = listener.try_clone().unwrap();
         Self(std::thread::spawn(move || {
-            let (mut socket, _) = listener.accept().unwrap();
+            let (socket, _) = listener.accept().unwrap();
             socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-            let mut length = [0; 4];
-            socket.read_exact(&mut length).unwrap();
-            let mut startup = vec![0; u32::from_be_bytes(length) as usize - 4];
-            socket.read_exact(&mut startup).unwrap();
             let mut heard = Heard::default();
             talk(socket, &mut heard);
             heard
@@ -113,8 +126,45 @@ impl Server {
     }
 }
 
+fn skip_startup(socket: &mut impl Read) {
+    let mut length = [0; 4];
+    socket.read_exact(&mut length).unwrap();
+    let mut startup = vec![0; u32::from_be_bytes(length) as usize - 4];
+    socket.read_exact(&mut startup).unwrap();
+}
+
+/// Plays a log-in; false when the client gave up.
+fn log_in(socket: &mut (impl Read + Write), name: &str, heard: &mut Heard) -> bool {
+    for (kind, recorded) in case(LOG_INS, name).skip(1) {
+        if kind == "s" {
+            socket.write_all(&recorded).unwrap();
+        } else {
+            let Some(answer) = message(socket) else { return false };
+            assert_eq!(answer, recorded, "{name}");
+            heard.passwords.push(answer);
+        }
+    }
+    true
+}
+
+/// TLS with a certificate nobody vouches for.
+fn acceptor() -> SslAcceptor {
+    let key =
+        PKey::from_ec_key(EcKey::generate(&EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap()).unwrap()).unwrap();
+    let mut certificate = X509::builder().unwrap();
+    certificate.set_version(2).unwrap();
+    certificate.set_pubkey(&key).unwrap();
+    certificate.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+    certificate.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
+    certificate.sign(&key, MessageDigest::sha256()).unwrap();
+    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
+    acceptor.set_private_key(&key).unwrap();
+    acceptor.set_certificate(&certificate.build()).unwrap();
+    acceptor.build()
+}
+
 /// The next message, `None` at the end of the connection.
-fn message(socket: &mut TcpStream) -> Option<Vec<u8>> {
+fn message(socket: &mut impl Read) -> Option<Vec<u8>> {
     let mut head = [0; 5];
     socket.read_exact(&mut head).ok()?;
     let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;

@@ -3,7 +3,9 @@
 use crate::assert_failure;
 use crate::cluster::MAIN;
 use millrace_batch::Class;
-use millrace_replication::{ChannelBinding, ConnectOptions, Error, ReplicationConnection, connect_sql};
+use millrace_replication::{
+    ChannelBinding, ConnectOptions, Dialect, Error, ReplicationConnection, connect_sql, detect_dialect,
+};
 
 async fn both(options: &ConnectOptions) -> Result<(), Error> {
     let mut stream = ReplicationConnection::connect(options).await?;
@@ -22,6 +24,21 @@ async fn every_method_logs_in() {
     both(&MAIN.with_password("md5_user", "md5 secret")).await.unwrap();
     both(&MAIN.with_password("scram_user", "scram sécret")).await.unwrap();
     both(&MAIN.unix("postgres")).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_family_shows_whatever_the_method() {
+    for options in [
+        MAIN.tcp("trust_user", "postgres"),
+        MAIN.with_password("scram_user", "not it"),
+        MAIN.with_password("md5_user", "not it"),
+        MAIN.unix("postgres"),
+        MAIN.tls("tls_user", None),
+    ] {
+        assert_eq!(detect_dialect(&options).await.unwrap(), Dialect::PostgreSql);
+        let other = ConnectOptions { dialect: Dialect::GaussDb, ..options };
+        assert_failure(connect_sql(&other).await, "wrong_dialect", Class::Definite);
+    }
 }
 
 #[tokio::test]
