@@ -142,54 +142,67 @@ fn chain(topics: &TopicTable) -> Chain {
 
 const EVENTS: u64 = 512;
 
-/// Pushes one transaction of `EVENTS` inserts through all of it; gives the records' bytes.
-fn round(
-    round: u64,
-    wire: &[u8],
-    buffer: &mut FrameBuffer,
-    decoder: &mut PgOutput,
-    batch: &mut Batch,
-    log: &RelationLog,
-    chain: &mut Chain,
-    records: &mut Records,
-) -> usize {
-    batch.clear();
-    let mut sent = 0;
-    let mut announced = round > 0;
-    while sent < wire.len() {
-        let space = buffer.spare();
-        let count = space.len().min(wire.len() - sent).min(64 << 10);
-        space[..count].copy_from_slice(&wire[sent..sent + count]);
-        buffer.filled(count);
-        sent += count;
-        while let Some(raw) = buffer.advance().expect("frames") {
-            let Ok(CopyData::XLogData { wal_start, payload, .. }) = decode_copy_data(buffer.bytes(raw.body)) else {
-                panic!("not XLogData");
-            };
-            if let Step::KeysNeeded { oid } = decoder.message(wal_start, payload, batch).expect("a message") {
-                decoder.set_keys(oid, &["id".to_owned()]).expect("keys");
-            }
-        }
-        if !announced && let Some(relation) = log.get(0) {
-            chain.announce(&relation).expect("a plan");
-            announced = true;
+/// All parts between the socket and the producer.
+struct Path {
+    buffer: FrameBuffer,
+    decoder: PgOutput,
+    batch: Batch,
+    log: RelationLog,
+    announced: u32,
+    chain: Chain,
+    records: Records,
+}
+
+impl Path {
+    fn new() -> Path {
+        let log = RelationLog::new();
+        let start = Start { shard: 0, shards: 1, database: "shop".into(), end_lsn: Lsn(0), next_id: 1 };
+        Path {
+            buffer: FrameBuffer::new(256 << 10, 1 << 20),
+            decoder: PgOutput::new(start, log.clone()),
+            batch: Batch::new(0),
+            log,
+            announced: 0,
+            chain: chain(&TopicTable::new()),
+            records: Records::new(),
         }
     }
-    assert_eq!(batch.len() as u64, EVENTS);
-    chain.process(batch, 1, records).expect("records");
-    assert_eq!(records.len() as u64, EVENTS);
-    records.iter().map(|record| record.value.map_or(0, <[u8]>::len)).sum()
+
+    /// Pushes one transaction of `EVENTS` inserts through all of it; gives the bytes of the records' values.
+    fn round(&mut self, wire: &[u8]) -> usize {
+        self.batch.clear();
+        let mut sent = 0;
+        while sent < wire.len() {
+            let space = self.buffer.spare();
+            let count = space.len().min(wire.len() - sent).min(64 << 10);
+            space[..count].copy_from_slice(&wire[sent..sent + count]);
+            self.buffer.filled(count);
+            sent += count;
+            while let Some(raw) = self.buffer.advance().expect("frames") {
+                let Ok(CopyData::XLogData { wal_start, payload, .. }) = decode_copy_data(self.buffer.bytes(raw.body))
+                else {
+                    panic!("not XLogData");
+                };
+                let step = self.decoder.message(wal_start, payload, &mut self.batch).expect("a message");
+                if let Step::KeysNeeded { oid } = step {
+                    self.decoder.set_keys(oid, &["id".to_owned()]).expect("keys");
+                }
+            }
+        }
+        while let Some(relation) = self.log.get(self.announced) {
+            self.chain.announce(&relation).expect("a plan");
+            self.announced += 1;
+        }
+        assert_eq!(self.batch.len() as u64, EVENTS);
+        self.chain.process(&self.batch, 1, &mut self.records).expect("records");
+        assert_eq!(self.records.len() as u64, EVENTS);
+        self.records.iter().map(|record| record.value.map_or(0, <[u8]>::len)).sum()
+    }
 }
 
 #[test]
 fn nothing_is_allocated_per_event_from_the_socket_to_the_producer() {
-    let log = RelationLog::new();
-    let start = Start { shard: 0, shards: 1, database: "shop".into(), end_lsn: Lsn(0), next_id: 1 };
-    let mut decoder = PgOutput::new(start, log.clone());
-    let topics = TopicTable::new();
-    let mut chain = chain(&topics);
-    let (mut batch, mut records) = (Batch::new(0), Records::new());
-    let mut buffer = FrameBuffer::new(256 << 10, 1 << 20);
+    let mut path = Path::new();
     let wires: Vec<Vec<u8>> = (0..12u64)
         .map(|n| {
             let lsn = 1000 * (n + 1);
@@ -204,9 +217,9 @@ fn nothing_is_allocated_per_event_from_the_socket_to_the_producer() {
         })
         .collect();
     let mut counted = Vec::new();
-    for (n, wire) in wires.iter().enumerate() {
+    for wire in &wires {
         let before = ALLOCATIONS.load(Ordering::Relaxed);
-        let bytes = round(n as u64, wire, &mut buffer, &mut decoder, &mut batch, &log, &mut chain, &mut records);
+        let bytes = path.round(wire);
         counted.push(ALLOCATIONS.load(Ordering::Relaxed) - before);
         assert!(bytes as u64 > 500 * EVENTS, "the records are not the events");
     }

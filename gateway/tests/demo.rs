@@ -13,18 +13,18 @@ fn demo(dir: &Path, args: &[&str]) -> Command {
 
 /// A folder the database server's user may pass through.
 fn folder() -> tempfile::TempDir {
-    let dir = tempfile::Builder::new().prefix("demo-test-").tempdir().unwrap();
-    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let dir = tempfile::Builder::new().prefix("demo-test-").tempdir().expect("a folder");
+    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("its mode");
     dir
 }
 
 fn left(dir: &Path) -> Vec<PathBuf> {
-    std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect()
+    std::fs::read_dir(dir).expect("the folder").map(|entry| entry.expect("an entry").path()).collect()
 }
 
 /// Processes with `text` in their command line.
 fn processes(text: &str) -> Vec<String> {
-    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let all = std::fs::read_dir("/proc").expect("/proc").flatten();
     let lines = all.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
     lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).filter(|line| line.contains(text)).collect()
 }
