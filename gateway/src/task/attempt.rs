@@ -108,9 +108,10 @@ impl Runner {
         ended
     }
 
-    /// After a write that failed nobody knows whether it was kept: the store is opened, fenced and read again.
+    /// After a write that failed nobody knows whether it was kept, and a topic's producer is spent: the store is opened, fenced and
+    /// read again.
     fn doubt_store(&mut self, failure: &Failure) {
-        if failure.code.starts_with("position_") {
+        if failure.code.starts_with("position_") || failure.code.starts_with("kafka_") {
             self.store = None;
         }
     }
