@@ -12,6 +12,7 @@ mod blackhole;
 mod config;
 mod events;
 mod failure;
+mod gate;
 mod position_topic;
 mod producer;
 mod properties;

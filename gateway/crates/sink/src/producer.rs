@@ -23,6 +23,7 @@ use crate::{
     KafkaConfig,
     events::{Deliveries, Reports},
     failure::of_code,
+    gate::Gates,
     record::{OutRecord, SendError, TopicHandle},
 };
 
@@ -46,6 +47,7 @@ pub struct Producer {
 pub(crate) struct NativeTopic {
     topic: *mut sys::rd_kafka_topic_t,
     owner: Arc<Native>,
+    gates: Gates,
 }
 
 // SAFETY: rd_kafka_topic_t is reference counted and locked inside librdkafka, whose API is thread safe (rdkafka.h,
@@ -108,7 +110,7 @@ impl Producer {
             let code = Code::from(unsafe { sys::rd_kafka_last_error() });
             return Err(of_code(code, tried(), code.to_string()));
         }
-        let native = NativeTopic { topic, owner: self.native.clone() };
+        let native = NativeTopic { topic, owner: self.native.clone(), gates: Gates::default() };
         Ok(TopicHandle {
             name: name.into(),
             limit: max_message_bytes.unwrap_or(usize::MAX).min(self.max_message_bytes),
@@ -126,11 +128,13 @@ impl Producer {
     /// the watermark.
     pub fn send(&self, topic: &TopicHandle, record: &OutRecord<'_>) -> Result<(), SendError> {
         topic.check(record).map_err(SendError::Failed)?;
-        if !self.deliveries.admit(record.seq).map_err(SendError::Failed)? {
-            return Err(SendError::QueueFull);
-        }
         let native = topic.native.as_ref().filter(|native| Arc::ptr_eq(&native.owner, &self.native));
         let native = native.expect("a topic is used with the producer that opened it");
+        // The second record to a partition waits for the acknowledgement of the first one, see `gate`.
+        let free = native.gates.admits(record.partition, self.deliveries.watermark());
+        if !self.deliveries.admit(record.seq).map_err(SendError::Failed)? || !free {
+            return Err(SendError::QueueFull);
+        }
         let headers = match headers(record) {
             Ok(headers) => headers,
             Err(code) => return Err(SendError::Failed(self.refused(topic, record, code))),
@@ -168,6 +172,7 @@ impl Producer {
         };
         if answer == Answer::RD_KAFKA_RESP_ERR_NO_ERROR {
             self.deliveries.note_sent(record.seq, (key_len + value_len) as u64);
+            native.gates.sent(record.partition, record.seq);
             return Ok(());
         }
         if !headers.is_null() {

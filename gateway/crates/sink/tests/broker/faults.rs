@@ -85,6 +85,45 @@ fn passing_errors_and_a_broker_that_goes_and_comes_lose_nothing() {
     }
 }
 
+/// The broker refuses the first request to a partition for now and accepts the one behind it, as a real one may while it knows nothing
+/// of the producer. librdkafka would take the second's success as the first's and report the first record delivered.
+#[test]
+fn the_first_record_of_a_partition_is_not_lost_behind_the_second() {
+    let cluster = cluster("t", 2);
+    let (producer, topic) = producer(&cluster, "t");
+    // The producer has its id and its connection before the fault.
+    send(&producer, &topic, &record(0, 1, b"0")).unwrap();
+    assert_eq!(producer.flush(Duration::from_secs(30)), Ok(1));
+    cluster.broker_round_trip_time(1, Duration::from_millis(200)).unwrap();
+    cluster.request_errors(RDKafkaApiKey::Produce, &[Answer::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS]);
+    send(&producer, &topic, &record(1, 0, b"1")).unwrap();
+    // Long enough for the first to be on its way, short enough for its answer not to be here.
+    std::thread::sleep(Duration::from_millis(100));
+    send(&producer, &topic, &record(2, 0, b"2")).unwrap();
+    assert_eq!(producer.flush(Duration::from_secs(30)), Ok(3));
+    let found = read::all(&cluster.bootstrap_servers(), "t", 2);
+    let numbers: Vec<u64> = found.iter().filter(|r| r.partition == 0).map(read::Read::number).collect();
+    assert_eq!(numbers, [1, 2]);
+}
+
+/// A broker takes any sequence from a producer it does not know, and librdkafka holds an earlier batch for persisted where a later
+/// one was: with two first batches under way, a refused one would be lost and reported delivered.
+#[test]
+fn the_first_record_of_a_partition_is_not_lost_where_the_leader_is_not_ready() {
+    let cluster = cluster("t", 1);
+    cluster.broker_round_trip_time(1, Duration::from_millis(100)).unwrap();
+    let (producer, topic) = producer(&cluster, "t");
+    cluster.request_errors(RDKafkaApiKey::Produce, &[Answer::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION]);
+    for seq in 0..20u64 {
+        send(&producer, &topic, &record(seq, 0, seq.to_string().as_bytes())).unwrap();
+        // Longer than linger, shorter than the round trip: each would be a batch of its own, all of them under way at once.
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(producer.flush(Duration::from_secs(60)), Ok(20));
+    let numbers: Vec<u64> = read::all(&cluster.bootstrap_servers(), "t", 1).iter().map(read::Read::number).collect();
+    assert_eq!(numbers, (0..20).collect::<Vec<_>>());
+}
+
 #[test]
 fn a_full_queue_is_told_and_nothing_of_it_is_lost() {
     let cluster = cluster("t", 1);
