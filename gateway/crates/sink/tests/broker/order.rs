@@ -53,7 +53,10 @@ fn a_broker_that_hangs_costs_neither_order_nor_repeats() {
     topic(&config, "t", 1, &[]);
     let producer = Producer::start(&config).unwrap();
     let handle = producer.topic("t", None).unwrap();
-    let mut seq = 0u64;
+    // The broker knows the producer before it hangs: until then the second record would wait for the first.
+    send(&producer, &handle, &record(0, 0, b"0")).unwrap();
+    assert_eq!(producer.flush(Duration::from_secs(30)), Ok(1));
+    let mut seq = 1u64;
     for _ in 0..4 {
         let resume = Instant::now() + Duration::from_millis(1600);
         let mut stopped = false;
