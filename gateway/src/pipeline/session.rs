@@ -112,6 +112,7 @@ impl Session {
         // Room for one result per worker: a worker that is ahead waits here, so records never pile up (I7).
         let (done, done_inbox) = crossbeam_channel::bounded(workers);
         let (report, reports) = mpsc::unbounded_channel();
+        let begins_at = parts.progress.newest().end_lsn;
         let progress = Arc::new(Mutex::new(parts.progress));
         let flights = Arc::<Flights>::default();
         let mut session = Session {
@@ -179,7 +180,7 @@ impl Session {
             work,
             observe: parts.observe,
             idle_at: Instant::now(),
-            last_end: millrace_batch::Lsn(0),
+            last_end: begins_at,
         };
         let (end_reading, reading) = watch::channel(false);
         let mut read = tokio::spawn(reader.run(reading));

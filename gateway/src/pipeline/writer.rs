@@ -74,13 +74,12 @@ impl Writer {
     }
 
     fn write(&self, position: Position) -> Result<(), Failure> {
-        let record = {
-            let record = self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            PositionRecord { position, written_at_ms: crate::task::now_millis(), ..record.clone() }
-        };
+        let mut record = self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        record.position = position;
+        record.written_at_ms = crate::task::now_millis();
         failpoint::pass("before_position");
         self.store.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).write(&record)?;
-        // Only now: the next session starts where this record says, and confirms it (I1).
+        // Only now: what this record says is taken for durable by the next session (I1). Partition counts pinned meanwhile stay.
         self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).position = position;
         self.observe.metrics.position_written(position.end_lsn);
         failpoint::pass("after_position");

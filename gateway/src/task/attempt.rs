@@ -87,7 +87,7 @@ impl Runner {
         let parts = match self.prepare(task).await {
             Ok(parts) => parts,
             Err(failure) => {
-                self.doubt_store(&failure);
+                self.doubt_store();
                 return SessionEnd::Failed(self.judge_busy(task, failure));
             }
         };
@@ -102,16 +102,15 @@ impl Runner {
         if let Some(kept) = &mut self.store {
             kept.record = Some(record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone());
         }
-        if let SessionEnd::Failed(failure) = &ended {
-            self.doubt_store(failure);
-        }
+        self.doubt_store();
         ended
     }
 
-    /// After a write that failed nobody knows whether it was kept, and a topic's producer is spent: the store is opened, fenced and
-    /// read again.
-    fn doubt_store(&mut self, failure: &Failure) {
-        if failure.code.starts_with("position_") || failure.code.starts_with("kafka_") {
+    /// After a write that failed, for whatever reason and whatever else failed with it, nobody knows what is durable: the store
+    /// is opened, fenced and read again before anything more is confirmed (I1).
+    fn doubt_store(&mut self) {
+        let spent = |kept: &Kept| kept.store.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).is_spent();
+        if self.store.as_ref().is_some_and(spent) {
             self.store = None;
         }
     }
