@@ -14,7 +14,8 @@ use std::process::{Child, Command, Stdio};
 pub const DATA: &str = "data";
 
 /// SIGQUIT is PostgreSQL's immediate shutdown: the server takes its children along and removes its pid file last (the process
-/// itself may stay a zombie where the first process of a container does not reap). Ten seconds, then SIGKILL.
+/// itself may stay a zombie where the first process of a container does not reap). Ten seconds, then SIGKILL. An initdb that was
+/// interrupted may still write: the folder is removed again until it stays away.
 const JANITOR: &str = r#"
 read -r _
 pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
@@ -23,7 +24,8 @@ if [ -n "$pid" ] && kill -QUIT "$pid" 2>/dev/null; then
   while [ -e "$1/data/postmaster.pid" ] && kill -0 "$pid" 2>/dev/null && [ $n -lt 100 ]; do sleep 0.1; n=$((n + 1)); done
   [ $n -lt 100 ] || kill -KILL "$pid" 2>/dev/null
 fi
-rm -rf -- "$1"
+n=0
+while rm -rf -- "$1" 2>/dev/null; [ -e "$1" ] && [ $n -lt 100 ]; do sleep 0.1; n=$((n + 1)); done
 "#;
 
 /// A folder that does not outlive its owner.
