@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn its_task_file_is_legal() {
-        let text = task_file(5432, Path::new("/tmp/password"), "127.0.0.1:9092");
+        let text = task_file(5432, Path::new("/secrets/password"), "127.0.0.1:9092");
         crate::config::parse(&text, Path::new("/tmp")).unwrap_or_else(|problems| panic!("{problems:?}"));
     }
 }
