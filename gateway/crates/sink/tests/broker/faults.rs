@@ -106,24 +106,6 @@ fn the_first_record_of_a_partition_is_not_lost_behind_the_second() {
     assert_eq!(numbers, [1, 2]);
 }
 
-/// A broker takes any sequence from a producer it does not know, and librdkafka holds an earlier batch for persisted where a later
-/// one was: with two first batches under way, a refused one would be lost and reported delivered.
-#[test]
-fn the_first_record_of_a_partition_is_not_lost_where_the_leader_is_not_ready() {
-    let cluster = cluster("t", 1);
-    cluster.broker_round_trip_time(1, Duration::from_millis(100)).unwrap();
-    let (producer, topic) = producer(&cluster, "t");
-    cluster.request_errors(RDKafkaApiKey::Produce, &[Answer::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION]);
-    for seq in 0..20u64 {
-        send(&producer, &topic, &record(seq, 0, seq.to_string().as_bytes())).unwrap();
-        // Longer than linger, shorter than the round trip: each would be a batch of its own, all of them under way at once.
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    assert_eq!(producer.flush(Duration::from_secs(60)), Ok(20));
-    let numbers: Vec<u64> = read::all(&cluster.bootstrap_servers(), "t", 1).iter().map(read::Read::number).collect();
-    assert_eq!(numbers, (0..20).collect::<Vec<_>>());
-}
-
 #[test]
 fn a_full_queue_is_told_and_nothing_of_it_is_lost() {
     let cluster = cluster("t", 1);
