@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Batch, Fault, FilterPlan, Interest, Partition, RoutePlan,
+    Batch, Fault, FilterPlan, Interest, MapPlan, Partition, RoutePlan,
     bindings::exports::millrace::transform::{filter::Verdicts, format::Records, route::Routes},
 };
 
@@ -35,6 +35,34 @@ pub(super) fn route_plan(plan: &RoutePlan) -> Value {
         RoutePlan::ByColumns(hashed) => json!({ "topic": hashed.topic, "by_columns": hashed.columns }),
         RoutePlan::PerChange(_) => json!("per_change"),
     }
+}
+
+pub(super) fn map_plan(plan: &MapPlan) -> Value {
+    let MapPlan::Rewritten(rewrite) = plan else { return json!("unchanged") };
+    let after = &rewrite.after;
+    let columns = after.columns.iter().map(|c| {
+        let mut column = Map::new();
+        column.insert("name".to_owned(), c.name.as_str().into());
+        column.insert("type".to_owned(), c.type_name.as_str().into());
+        column.insert("oid".to_owned(), c.type_oid.into());
+        column.insert("jdbc".to_owned(), c.jdbc_type.into());
+        if c.key_position > 0 {
+            column.insert("key".to_owned(), c.key_position.into());
+        }
+        Value::from(column)
+    });
+    let identity = ["default", "full", "index", "nothing"].get(usize::from(after.identity));
+    json!({
+        "after": {
+            "database": after.database,
+            "schema": after.schema,
+            "table": after.table,
+            "identity": identity,
+            "columns": columns.collect::<Vec<_>>(),
+        },
+        "sources": rewrite.sources,
+        "may_drop": rewrite.may_drop,
+    })
 }
 
 pub(super) fn routes(batch: &Batch, routes: &Routes, out: &mut Vec<Value>) {
@@ -95,13 +123,13 @@ fn one_record(id: u64, record: usize, records: &Records) -> Value {
     line.into()
 }
 
-fn fault(id: u64, index: usize, faults: &[Fault]) -> Option<Value> {
+pub(super) fn fault(id: u64, index: usize, faults: &[Fault]) -> Option<Value> {
     let fault = faults.iter().find(|f| f.index as usize == index)?;
     Some(json!({ "id": id, "fault": fault.message }))
 }
 
 /// A string where the bytes are text, else their hexadecimal digits.
-fn text(bytes: &[u8]) -> Value {
+pub(super) fn text(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
         Err(_) => json!({ "hex": bytes.iter().map(|b| format!("{b:02x}")).collect::<String>() }),

@@ -27,6 +27,10 @@ enum Line {
     Now(i64),
     Relation(Table),
     Change(Row),
+    /// Where a capture comes from; nothing a module sees.
+    Capture(serde::de::IgnoredAny),
+    /// The end of a transaction; nothing a module sees.
+    Commit(serde::de::IgnoredAny),
 }
 
 #[derive(Deserialize)]
@@ -113,6 +117,7 @@ pub fn read(path: &Path) -> Result<Vec<Step>, String> {
         match serde_json::from_str(line).map_err(|e| place(&e))? {
             Line::Config(config) => steps.push(Step::Config(config.to_string())),
             Line::Now(time) => now = time,
+            Line::Capture(_) | Line::Commit(_) => {}
             Line::Relation(table) => steps.push(Step::Relation(table.into())),
             Line::Change(row) => {
                 // A batch has one time: a new one begins where that changed.

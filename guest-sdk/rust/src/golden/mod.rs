@@ -11,7 +11,8 @@
 //!             "ordinal": 0, "new": ["7"], "old": ["6"], "key_only": false}}
 //! ```
 //!
-//! Changes without another line between them are one batch. Images have a cell per column: a string, `null` for SQL NULL,
+//! What `millrace capture` writes is in this form too, with two lines more that are skipped here: `{"capture": {...}}` (where it comes
+//! from) and `{"commit": {...}}` (the end of a transaction). Changes without another line between them are one batch. Images have a cell per column: a string, `null` for SQL NULL,
 //! `{"unsent": true}`, or `{"hex": "ff"}` for bytes that are no text. What a change leaves out is 0 or not there.
 //!
 //! Expected answers, one JSON object a line, in the order they come:
@@ -20,8 +21,12 @@
 //! {"init": "error text"}                                      init refused; nothing follows
 //! {"announce": 1, "error": "error text"}                      announce refused; changes of the table are left out
 //! {"announce": 1, "plan": "keep"}                             filter: keep, drop or per_change
+//! {"announce": 1, "plan": "unchanged"}                        map; or the table afterwards and where its columns come from:
+//!                       {"after": {relation without id}, "sources": [0, -1], "may_drop": false}
 //! {"announce": 1, "plan": {"topic": "t", "partition": 0}}     route: or "hash_of": "text", or "by_columns": [0, 1]
 //! {"id": 332, "keep": true}                                   filter, where asked per change
+//! {"id": 332, "new": ["7", null], "old": ["6", "x"]}          map, of a rewritten table: the images afterwards
+//! {"id": 332, "dropped": true}                                map
 //! {"id": 332, "topic": "t", "hash_of": "text"}                route, where asked per change; or "partition": 0
 //! {"id": 332, "key": {"hashed": true}, "value": "..."}        format: key null for none or a string; value null for a tombstone;
 //!                                                             "topic" and "headers" where the module gives them
@@ -32,12 +37,13 @@
 
 mod answers;
 mod events;
+mod rows;
 
 use std::{env, fs, path::Path};
 
 use serde_json::{Value, json};
 
-use crate::{Filter, Filtering, Format, Formatting, Interest, Route, RoutePlan, Routing};
+use crate::{Filter, Filtering, Format, Formatting, Interest, Map, MapPlan, Mapping, Route, RoutePlan, Routing};
 pub use events::{Step, project, read};
 
 /// Holds a filter to the golden files of a folder.
@@ -92,6 +98,36 @@ pub fn format<M: Format>(folder: &str) {
             |stage, relation| Ok((Value::Null, Some(stage.announce(relation)?))),
             |stage, batch, out| answers::records(batch, &stage.process(batch), out),
         );
+    });
+}
+
+/// Holds a map to the golden files of a folder.
+///
+/// # Panics
+/// Where an answer differs, or a file cannot be read: this is a test.
+pub fn map<M: Map>(folder: &str) {
+    each_pair(folder, |steps, out| {
+        let mut stage = None;
+        let mut tables = Vec::new();
+        for step in steps {
+            match (step, &mut stage) {
+                (Step::Config(config), _) => match Mapping::<M>::init(&config) {
+                    Ok(made) => stage = Some(made),
+                    Err(error) => return out.push(json!({ "init": error })),
+                },
+                (_, None) => panic!("the first line must be the config"),
+                (Step::Relation(relation), Some(stage)) => match stage.announce(relation.clone()) {
+                    Ok(plan) => {
+                        out.push(json!({ "announce": relation.id, "plan": answers::map_plan(&plan) }));
+                        if let MapPlan::Rewritten(rewrite) = plan {
+                            tables.push((relation, rewrite));
+                        }
+                    }
+                    Err(error) => out.push(json!({ "announce": relation.id, "error": error })),
+                },
+                (Step::Batch(batch), Some(stage)) => rows::after(&batch, &tables, |asked| stage.process(asked), out),
+            }
+        }
     });
 }
 
