@@ -26,6 +26,11 @@ impl SqlConnection {
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.get(name).map(String::as_str)
     }
+
+    /// All parameters the server reported at log-in.
+    pub fn parameters(&self) -> &BTreeMap<String, String> {
+        &self.parameters
+    }
 }
 
 impl std::ops::Deref for SqlConnection {

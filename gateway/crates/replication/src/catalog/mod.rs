@@ -1,12 +1,15 @@
 //! What a gateway asks the catalogue before and while it streams, over an ordinary SQL connection.
 //!
 //! Owns the queries and the shape of their answers; judges nothing. Columns that newer servers added are read through
-//! `to_jsonb(row)`, so one query serves PostgreSQL 10 to 18. Names are always parameters, never pasted into a query.
+//! `to_jsonb(row)`, so one query serves PostgreSQL 10 to 18; names are parameters there. What
+//! is GaussDB's and openGauss's own is in [`gauss`].
 
+pub mod gauss;
 mod publication;
 mod role;
 mod server;
 mod slot;
+mod stream_table;
 mod table;
 
 pub use publication::{
@@ -15,6 +18,7 @@ pub use publication::{
 pub use role::{Role, role};
 pub use server::{OpenTransaction, Server, Settings, open_transactions, server, setting, wal_flush_position};
 pub use slot::{SlotState, create_slot_sql, drop_slot_sql, slot};
+pub use stream_table::{StreamColumn, StreamTable, stream_table, transaction_runs};
 pub use table::{Column, ReplicaIdentity, Table, columns, primary_key, table};
 
 use crate::error::Error;

@@ -143,8 +143,8 @@ pub async fn wal_flush_position(client: &Client) -> Result<Lsn, Error> {
 /// A transaction a slot under creation would wait for. Its statement is left out: it may hold row values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenTransaction {
-    /// Process, `None` for a prepared transaction.
-    pub pid: Option<i32>,
+    /// Process (64-bit in GaussDB and openGauss), `None` for a prepared transaction.
+    pub pid: Option<i64>,
     /// Role, where this user may see it.
     pub user: Option<String>,
     /// `application_name`, or the identifier of a prepared transaction.
@@ -161,7 +161,7 @@ pub struct OpenTransaction {
 /// A failed query, as [`Error`].
 pub async fn open_transactions(client: &Client) -> Result<Vec<OpenTransaction>, Error> {
     let during = "listing open transactions";
-    let sql = "SELECT pid, usename::text, application_name, state,
+    let sql = "SELECT pid::int8, usename::text, application_name, state,
                       COALESCE(extract(epoch FROM pg_catalog.clock_timestamp() - xact_start), 0)::int8 AS age
                FROM pg_catalog.pg_stat_activity
                WHERE backend_xid IS NOT NULL AND pid <> pg_catalog.pg_backend_pid()

@@ -18,7 +18,7 @@ pub enum ReplicaIdentity {
 }
 
 impl ReplicaIdentity {
-    pub(super) fn read(letter: &str, during: &str) -> Result<Self, Error> {
+    pub(in crate::catalog) fn read(letter: &str, during: &str) -> Result<Self, Error> {
         match letter {
             "d" => Ok(Self::Default),
             "n" => Ok(Self::Nothing),
