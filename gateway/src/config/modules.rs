@@ -42,6 +42,22 @@ impl fmt::Debug for Sha256 {
 
 text_form!(Sha256, "^[0-9A-Fa-f]{64}$", "SHA-256 in hexadecimal digits.");
 
+/// What a module may import beyond `log`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Grant {
+    /// Counters of its own among the metrics.
+    Counter,
+}
+
+impl From<Grant> for millrace_host::Grant {
+    fn from(grant: Grant) -> millrace_host::Grant {
+        match grant {
+            Grant::Counter => millrace_host::Grant::Counter,
+        }
+    }
+}
+
 /// A module the operator brings. Its `Debug` leaves the configuration out, which may hold what only the module knows to be
 /// a secret (I9).
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
@@ -52,6 +68,9 @@ pub struct Module {
     /// Its SHA-256; a file with another is refused before it is compiled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256>,
+    /// What it may import beyond `log`: counter. A component that imports more is refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<Grant>,
     /// Its configuration; what it means is the module's affair.
     #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]

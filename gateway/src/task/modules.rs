@@ -118,7 +118,8 @@ fn given(engine: &HostEngine, name: String, module: &config::Module) -> Result<S
     }
     let bytes = fs::read(path).map_err(|error| unreadable(error.to_string()))?;
     let pin = module.sha256.map(|digest| digest.0);
-    let loaded = Module::load(engine, &name, &bytes, pin).map_err(Failure::from)?;
+    let grants: Vec<_> = module.grants.iter().map(|grant| (*grant).into()).collect();
+    let loaded = Module::load_with(engine, &name, &bytes, pin, &grants).map_err(Failure::from)?;
     Ok(StageSpec { name, module: Arc::new(loaded), config_json: module.config_json() })
 }
 

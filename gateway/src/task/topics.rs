@@ -136,6 +136,7 @@ fn relation(task: &Task, id: u32, table: catalog::Table, columns: Vec<catalog::C
             key_position: key_position(&column.name),
             type_name: known.map_or(column.type_name, |info| info.name.to_owned()),
             type_oid: column.type_oid,
+            type_modifier: -1,
             jdbc_type: known
                 .map_or(if array { jdbc_code_of_array() } else { jdbc_code_of_unknown() }, |info| info.jdbc),
             name: column.name,

@@ -157,6 +157,13 @@ impl<'a> Change<'a> {
         self.batch.commit_lsns[self.index]
     }
 
+    /// Commit sequence number of the change's transaction, comparable between the shards of one cluster; 0 where the source
+    /// has none.
+    #[must_use]
+    pub fn csn(&self) -> u64 {
+        self.batch.csns[self.index]
+    }
+
     /// Commit time at the source, microseconds since the Unix epoch.
     #[must_use]
     #[inline]
@@ -254,6 +261,7 @@ pub(crate) mod fixture {
             name: name.to_owned(),
             type_name: "text".to_owned(),
             type_oid: 25,
+            type_modifier: -1,
             jdbc_type: 12,
             key_position: 0,
         });
@@ -285,6 +293,7 @@ pub(crate) mod fixture {
             ends,
             ids: (0..n as u64).collect(),
             commit_lsns: vec![0; n],
+            csns: vec![0; n],
             xids: vec![0; n],
             commit_times: vec![0; n],
             ordinals: (0..n as u32).collect(),

@@ -97,7 +97,7 @@ macro_rules! export {
     };
     (@stage $module:ty, $exported:ident, format) => {
         $crate::export!(
-            @stage $module, $exported, format, Formatting, Interest, Records,
+            @stage $module, $exported, format, Formatting, Plan, Records,
             __export_millrace_transform_format_1_0_0_cabi
         );
     };

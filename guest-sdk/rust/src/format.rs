@@ -1,7 +1,7 @@
 //! The format stage: the records a change becomes.
 
 use crate::{
-    Batch, Change, Interest, Module, Relation,
+    Batch, Change, FormatPlan, Module, Relation,
     bindings::exports::millrace::transform::format::{Headers, Records as Answer},
     tables::Tables,
 };
@@ -22,11 +22,12 @@ pub trait Format: Module + Sized {
     /// A text with the path in the config.
     fn init(config: &str) -> Result<Self, String>;
 
-    /// Says what the stage reads of a table's changes, and prepares what is the same for all of them.
+    /// Says what the stage reads of a table's changes and, for a binary format, the schemas of what it writes; prepares what is
+    /// the same for all changes. Without schemas an [`Interest`](crate::Interest) is the plan: `Interest::ALL.into()`.
     ///
     /// # Errors
     /// Why the table cannot be handled; the task does not go on with it.
-    fn announce(&mut self, table: &Relation) -> Result<(Interest, Self::Table), String>;
+    fn announce(&mut self, table: &Relation) -> Result<(FormatPlan, Self::Table), String>;
 
     /// Writes the records of one change, in order; none drops it.
     ///
@@ -167,10 +168,10 @@ impl<M: Format> Formatting<M> {
     ///
     /// # Errors
     /// Those of the module.
-    pub fn announce(&mut self, relation: Relation) -> Result<Interest, String> {
-        let (interest, table) = self.module.announce(&relation)?;
-        self.tables.announce(relation, &interest, table);
-        Ok(interest)
+    pub fn announce(&mut self, relation: Relation) -> Result<FormatPlan, String> {
+        let (plan, table) = self.module.announce(&relation)?;
+        self.tables.announce(relation, &plan.reads, table);
+        Ok(plan)
     }
 
     /// Writes the records of every change of a batch.

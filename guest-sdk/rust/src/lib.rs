@@ -41,6 +41,7 @@ extern crate self as millrace_guest;
 mod change;
 #[cfg(feature = "config")]
 pub mod config;
+pub mod counter;
 mod export;
 mod filter;
 mod format;
@@ -63,8 +64,8 @@ pub use json::{Escape, JsonWriter, Members, NotUtf8, Piece, Template};
 pub use map::{Cells, Map, Mapping, Rewritten, Which};
 pub use route::{Route, Routes, Routing};
 pub use world::{
-    Batch, Column, Fault, FilterPlan, Hashed, Interest, MapPlan, Partition, Relation, Rewrite, RoutePlan, Selection,
-    Target,
+    Batch, Column, Fault, FilterPlan, FormatPlan, Hashed, Interest, MapPlan, Partition, Relation, Rewrite, RoutePlan,
+    Schema, SchemaLanguage, Selection, Target,
 };
 
 #[doc(hidden)]

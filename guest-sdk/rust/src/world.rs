@@ -17,6 +17,7 @@ pub mod bindings {
 
 pub use bindings::exports::millrace::transform::{
     filter::Plan as FilterPlan,
+    format::{Plan as FormatPlan, Schema, SchemaLanguage},
     map::{Plan as MapPlan, Rewrite},
     route::{Hashed, Partition, Plan as RoutePlan, Target},
 };
@@ -56,6 +57,13 @@ impl Interest {
     pub const KEY: Self = Self { new: Selection::Key, old: Selection::Key };
     /// Every column of both images.
     pub const ALL: Self = Self { new: Selection::All, old: Selection::All };
+}
+
+impl From<Interest> for FormatPlan {
+    /// The plan of a format without schemas.
+    fn from(reads: Interest) -> Self {
+        Self { reads, key_schema: None, value_schema: None }
+    }
 }
 
 impl Relation {

@@ -9,7 +9,7 @@ mod envelope;
 
 use config::Config;
 use envelope::Envelope;
-use millrace_guest::{Change, Format, Interest, JsonWriter, Key, Module, Op, Records, Relation};
+use millrace_guest::{Change, Format, FormatPlan, Interest, JsonWriter, Key, Module, Op, Records, Relation};
 
 /// The module.
 pub struct DrsJson {
@@ -29,8 +29,8 @@ impl Format for DrsJson {
         Ok(Self { config: millrace_guest::config::parse(config)? })
     }
 
-    fn announce(&mut self, table: &Relation) -> Result<(Interest, Envelope), String> {
-        Ok((Interest::ALL, Envelope::new(&self.config, table)))
+    fn announce(&mut self, table: &Relation) -> Result<(FormatPlan, Envelope), String> {
+        Ok((Interest::ALL.into(), Envelope::new(&self.config, table)))
     }
 
     fn format(&mut self, envelope: &Envelope, change: &Change<'_>, out: &mut Records) -> Result<(), String> {

@@ -94,6 +94,7 @@ pub struct Batch {
     ends: Vec<u32>,
     ids: Vec<u64>,
     commit_lsns: Vec<u64>,
+    csns: Vec<u64>,
     xids: Vec<u64>,
     commit_times: Vec<i64>,
     ordinals: Vec<u32>,
@@ -126,12 +127,20 @@ impl Batch {
     pub fn begin_change(&mut self, stamp: ChangeStamp) {
         self.ids.push(stamp.id);
         self.commit_lsns.push(stamp.commit_lsn.0);
+        self.csns.push(0);
         self.xids.push(stamp.xid);
         self.commit_times.push(stamp.commit_time);
         self.ordinals.push(stamp.ordinal);
         self.relations.push(stamp.relation);
         self.first_cells.push(self.ends.len() as u32);
         self.ops.push(stamp.op as u8);
+    }
+
+    /// Sets the commit sequence number of the change begun last; without it a change has none (0).
+    pub fn set_csn(&mut self, csn: u64) {
+        if let Some(last) = self.csns.last_mut() {
+            *last = csn;
+        }
     }
 
     /// Bytes of cell values so far: what a reader cuts batches by.
@@ -192,6 +201,7 @@ impl Batch {
         }
         self.ids.truncate(keep);
         self.commit_lsns.truncate(keep);
+        self.csns.truncate(keep);
         self.xids.truncate(keep);
         self.commit_times.truncate(keep);
         self.ordinals.truncate(keep);
@@ -220,7 +230,7 @@ impl Batch {
 
     /// Bytes the batch holds, of values and of fixed fields: what the byte budget counts.
     pub fn weight(&self) -> usize {
-        self.data.len() + 4 * self.ends.len() + 50 * self.len() + std::mem::size_of::<Commit>() * self.commits.len()
+        self.data.len() + 4 * self.ends.len() + 58 * self.len() + std::mem::size_of::<Commit>() * self.commits.len()
     }
 
     /// Shard the changes come from.
@@ -246,6 +256,11 @@ impl Batch {
     /// Commit LSNs.
     pub fn commit_lsns(&self) -> &[u64] {
         &self.commit_lsns
+    }
+
+    /// Commit sequence numbers, comparable between the shards of one cluster; 0 where the source has none.
+    pub fn csns(&self) -> &[u64] {
+        &self.csns
     }
 
     /// Transaction numbers.

@@ -40,10 +40,22 @@ pub struct Column {
     pub type_name: String,
     /// Catalogue OID; 0 where the source does not tell.
     pub type_oid: u32,
+    /// What the declaration adds to the type, as `pg_attribute.atttypmod` keeps it (`numeric(p,s)`: ((p << 16) | s) + 4,
+    /// `varchar(n)`: n + 4); -1 where there is nothing, or the source does not tell.
+    #[serde(default = "no_modifier", skip_serializing_if = "is_no_modifier")]
+    pub type_modifier: i32,
     /// `java.sql.Types` code.
     pub jdbc_type: i32,
     /// 1-based position in the primary key, 0 outside it.
     pub key_position: u16,
+}
+
+fn no_modifier() -> i32 {
+    -1
+}
+
+fn is_no_modifier(modifier: &i32) -> bool {
+    *modifier == no_modifier()
 }
 
 /// One version of a table. Any change of name, columns, key or identity makes a new version with a new id.

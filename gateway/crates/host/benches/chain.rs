@@ -9,7 +9,7 @@
 use criterion::measurement::{Measurement, ValueFormatter};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use millrace_batch::{Batch, ChangeStamp, Column, Lsn, Op, Relation, ReplicaIdentity, marks, type_by_oid};
-use millrace_host::{Chain, ChainSpec, HostEngine, Limits, Module, Records, StageSpec, TopicTable, defaults};
+use millrace_host::{Chain, ChainSpec, Grant, HostEngine, Limits, Module, Records, StageSpec, TopicTable, defaults};
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -88,6 +88,7 @@ fn relation() -> Relation {
             name: (*name).into(),
             type_name: info.name.into(),
             type_oid: *oid,
+            type_modifier: -1,
             jdbc_type: info.jdbc,
             key_position: u16::from(index == 0),
         }
@@ -132,7 +133,7 @@ fn batch(changes: usize, op: Op) -> Batch {
 fn chain(engine: &HostEngine, filter: (&[u8], &str), route: (&[u8], &str), format: (&[u8], &str)) -> Chain {
     let stage = |name: &str, (bytes, config): (&[u8], &str)| StageSpec {
         name: name.into(),
-        module: Arc::new(Module::load(engine, name, bytes, None).unwrap()),
+        module: Arc::new(Module::load_with(engine, name, bytes, None, &[Grant::Counter]).unwrap()),
         config_json: config.into(),
     };
     let spec = ChainSpec {

@@ -7,8 +7,10 @@ use crate::contract::{self, filter, format, key_columns, map, route, types};
 use crate::error::{Fault, FaultKind, HostError};
 use crate::limits::Limits;
 use crate::records::{PartitionChoice, Records, Routed};
+use crate::schema::Schemas;
 use crate::stage::{Reject, Stage, StageSpec, Stop};
 use crate::stages::filter::FilterPlan;
+use crate::stages::format::{Address, FormatPlan};
 use crate::stages::map::{MapPlan, Written};
 use crate::stages::route::RoutePlan;
 use crate::stages::{self};
@@ -52,7 +54,7 @@ struct Plan {
     filters: Vec<FilterPlan>,
     maps: Vec<MapPlan>,
     route: RoutePlan,
-    format: Interest,
+    format: FormatPlan,
     topics: Vec<TopicId>,
 }
 
@@ -185,7 +187,8 @@ impl Chain {
         }
         let topics = &self.topics;
         let route = self.route.announce(&relation, |plan| RoutePlan::check(plan, &relation, &keys, topics))?;
-        let format = self.format.announce(&relation, |raw| Interest::check(raw, relation.columns.len(), &keys))?;
+        let schemas = self.format.spec.module.host_engine().schemas().clone();
+        let format = self.format.announce(&relation, |plan| FormatPlan::check(plan, &relation, &keys, &schemas))?;
         let topics = route.topic().into_iter().collect();
         Ok(Some(Plan { filters, maps, route, format, topics }))
     }
@@ -439,11 +442,15 @@ fn format_changes(
     // Every live change is asked about, so a position in `picked` is one in `live`.
     work.picked.clone_from(&work.live);
     let (picked, routed, origin) = (&work.picked, &work.routed, &work.origin);
-    let interest = |relation| plan(tables, relation).map_or(&NO_INTEREST, |plan| &plan.format);
+    let interest = |relation| plan(tables, relation).map_or(&NO_INTEREST, |plan| &plan.format.reads);
     stage.run(view, picked, interest, |part, answer| {
         let ids = stages::format::check(&answer, part.len(), topics)?;
-        let at = |change: usize| (routed[part.start + change], origin[picked[part.start + change] as usize]);
-        stages::format::take(answer, &ids, at, out)
+        let address = |change: usize| {
+            let at = picked[part.start + change] as usize;
+            let schemas = plan(tables, view.relations[at]).map_or_else(Schemas::default, |plan| plan.format.schemas);
+            Address { to: routed[part.start + change], schemas, origin: origin[at] }
+        };
+        stages::format::take(answer, &ids, address, out)
     })
 }
 

@@ -14,7 +14,7 @@ mod generated {
 }
 
 pub(crate) use generated::exports::millrace::transform::{describe, filter, format, map, route};
-pub(crate) use generated::millrace::transform::{log, types};
+pub(crate) use generated::millrace::transform::{counter, log, types};
 
 use crate::StageKind;
 use crate::instance::State;
@@ -88,7 +88,7 @@ macro_rules! interface {
 interface!(filter, Filter, filter::Plan, filter::Verdicts);
 interface!(map, Map, map::Plan, map::Mapped);
 interface!(route, Route, route::Plan, route::Routes);
-interface!(format, Format, types::Interest, format::Records);
+interface!(format, Format, format::Plan, format::Records);
 
 /// A table as the contract shows it.
 pub(crate) fn relation(relation: &millrace_batch::Relation) -> types::Relation {
@@ -105,6 +105,7 @@ pub(crate) fn relation(relation: &millrace_batch::Relation) -> types::Relation {
                 name: column.name.clone(),
                 type_name: column.type_name.clone(),
                 type_oid: column.type_oid,
+                type_modifier: column.type_modifier,
                 jdbc_type: column.jdbc_type,
                 key_position: column.key_position,
             })

@@ -4,10 +4,12 @@
 //! compile cache. Must not know modules or stages.
 
 use crate::cache::{CacheError, CompileCache};
-use crate::contract::log;
+use crate::contract::{counter, log};
+use crate::counter::{Counters, ModuleCount};
 use crate::error::EngineError;
 use crate::instance::State;
 use crate::limits::Limits;
+use crate::schema::SchemaTable;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -27,6 +29,8 @@ struct Inner {
     linker: Linker<State>,
     limits: Limits,
     cache: Option<CompileCache>,
+    counters: Arc<Counters>,
+    schemas: SchemaTable,
     // Dropped with the last handle, which ends the ticker.
     _ticker: mpsc::Sender<()>,
 }
@@ -43,7 +47,9 @@ impl HostEngine {
         let engine = Engine::new(&config(&limits)).map_err(|error| EngineError::Engine(format!("{error:#}")))?;
         let mut linker = Linker::new(&engine);
         // Everything a module can reach (I4). There is no WASI, so no clock, files, network or randomness.
+        // What is granted by name is here for all; `module` refuses a component that imports it without the grant.
         log::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)
+            .and_then(|()| counter::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state))
             .map_err(|error| EngineError::Engine(format!("{error:#}")))?;
         let cache = cache.map(|directory| CompileCache::open(directory, &engine)).transpose().map_err(
             |error: CacheError| EngineError::Cache {
@@ -62,12 +68,34 @@ impl HostEngine {
                 }
             })
             .map_err(|error| EngineError::Engine(format!("starting the deadline clock: {error}")))?;
-        Ok(HostEngine(Arc::new(Inner { engine, linker, limits, cache, _ticker: ticker })))
+        Ok(HostEngine(Arc::new(Inner {
+            engine,
+            linker,
+            limits,
+            cache,
+            counters: Arc::default(),
+            schemas: SchemaTable::default(),
+            _ticker: ticker,
+        })))
     }
 
     /// The limits the engine was made with.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// The schemas that the format modules of this engine have declared.
+    pub fn schemas(&self) -> &SchemaTable {
+        &self.0.schemas
+    }
+
+    /// The counters that modules keep by the `counter` grant, by module and name.
+    pub fn module_counters(&self) -> Vec<ModuleCount> {
+        self.0.counters.snapshot()
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.0.counters
     }
 
     pub(crate) fn engine(&self) -> &Engine {

@@ -163,7 +163,8 @@ impl LoadError {
             }
             ModuleError::UnknownImports(_) => (
                 "module_unknown_import",
-                "a module reaches nothing but `log`: build it for wasm32-unknown-unknown, without WASI",
+                "a module reaches nothing but `log` and what its entry grants (grants = [\"counter\"]): grant what can be granted, and \
+                 build it for wasm32-unknown-unknown, without WASI",
             ),
             ModuleError::MissingExport { .. } => {
                 ("module_missing_export", "export the interface the task's stage needs")

@@ -4,6 +4,7 @@
 //! not know batches, plans or what follows a failure: a broken instance is thrown away by `stage`.
 
 use crate::contract::Interface;
+use crate::counter::Tally;
 use crate::engine::TICK;
 use crate::error::FaultKind;
 use crate::limits::Limits;
@@ -23,6 +24,7 @@ pub(crate) struct State {
     pub(crate) module: Arc<str>,
     pub(crate) stage: &'static str,
     pub(crate) log: LogGate,
+    pub(crate) tally: Tally,
     /// The last line the module logged as an error during the current call.
     pub(crate) last_words: Option<String>,
     budget: Budget,
@@ -91,6 +93,7 @@ pub(crate) fn store(module: &Module, stage: &'static str, limits: &Limits) -> St
         module: module.shared_name(),
         stage,
         log: LogGate::new(limits.log_lines_per_second),
+        tally: Tally::new(module.host_engine().counters().clone(), module.shared_name()),
         last_words: None,
         budget: Budget {
             memory_bytes: limits.memory_bytes,
@@ -169,6 +172,12 @@ impl<I: Interface> Live<I> {
             Ok((_, Err(text))) => Err(StartError::Config(line(&text, TEXT_LIMIT))),
             Err(error) => Err(StartError::Broken(explain(&error, &mut store, limits, limits.init_timeout).message)),
         }
+    }
+
+    /// The last call's answer was taken (or not, and the instance goes on): what it counted counts (or not).
+    pub(crate) fn settle(&mut self, taken: bool) {
+        let tally = &mut self.store.data_mut().tally;
+        if taken { tally.take() } else { tally.forget() }
     }
 
     /// One call under the deadline.

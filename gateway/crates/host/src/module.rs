@@ -7,6 +7,7 @@ use crate::contract::{self, Interface, describe, filter, format, map, route};
 use crate::engine::HostEngine;
 use crate::error::{LoadError, ModuleError, StageKind};
 use crate::instance::{TEXT_LIMIT, explain, store};
+use crate::grant::Grant;
 use crate::limits::Limits;
 use crate::log::line;
 use sha2::{Digest as _, Sha256};
@@ -91,10 +92,30 @@ impl Module {
     /// # Errors
     /// Every [`ModuleError`] is definite: the file is not what the task needs.
     pub fn load(engine: &HostEngine, name: &str, bytes: &[u8], pin: Option<[u8; 32]>) -> Result<Module, LoadError> {
-        Module::check(engine, name, bytes, pin).map_err(|why| LoadError { module: name.to_owned(), why })
+        Module::load_with(engine, name, bytes, pin, &[])
     }
 
-    fn check(engine: &HostEngine, name: &str, bytes: &[u8], pin: Option<[u8; 32]>) -> Result<Module, ModuleError> {
+    /// As [`Module::load`], for a module that is granted something. A component that imports more is refused with the whole list.
+    ///
+    /// # Errors
+    /// As [`Module::load`].
+    pub fn load_with(
+        engine: &HostEngine,
+        name: &str,
+        bytes: &[u8],
+        pin: Option<[u8; 32]>,
+        grants: &[Grant],
+    ) -> Result<Module, LoadError> {
+        Module::check(engine, name, bytes, pin, grants).map_err(|why| LoadError { module: name.to_owned(), why })
+    }
+
+    fn check(
+        engine: &HostEngine,
+        name: &str,
+        bytes: &[u8],
+        pin: Option<[u8; 32]>,
+        grants: &[Grant],
+    ) -> Result<Module, ModuleError> {
         let limits = engine.limits();
         if bytes.len() > limits.component_bytes {
             return Err(ModuleError::TooLarge { bytes: bytes.len(), limit: limits.component_bytes });
@@ -114,7 +135,7 @@ impl Module {
             return Err(ModuleError::NotComponent(found));
         }
         let component = compile(engine, bytes, &digest)?;
-        check_imports(engine.engine(), &component)?;
+        check_imports(engine.engine(), &component, grants)?;
         let exports = exported_interfaces(engine.engine(), &component)?;
         let missing = |missing: String| ModuleError::MissingExport { missing, found: exports.join(", ") };
         let pre = engine
@@ -207,6 +228,10 @@ impl Module {
         self.name.clone()
     }
 
+    pub(crate) fn host_engine(&self) -> &HostEngine {
+        &self.engine
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         self.engine.engine()
     }
@@ -245,11 +270,11 @@ fn interface_of_contract(name: &str) -> Result<Option<&str>, ModuleError> {
     Ok(Some(interface))
 }
 
-/// Grants `log` and interfaces that hold types alone; everything else is refused by name (I4).
-fn check_imports(engine: &Engine, component: &Component) -> Result<(), ModuleError> {
+/// Lets `log`, what is granted, and interfaces that hold types alone pass; everything else is refused by name (I4).
+fn check_imports(engine: &Engine, component: &Component, grants: &[Grant]) -> Result<(), ModuleError> {
     let mut unknown = Vec::new();
     for (name, import) in component.component_type().imports(engine) {
-        if interface_of_contract(name)? == Some("log") {
+        if interface_of_contract(name)? == Some("log") || Grant::of_import(name).is_some_and(|wish| grants.contains(&wish)) {
             continue;
         }
         let types_only = match import.ty {

@@ -3,6 +3,7 @@
 //! Owns the columnar output of a chain: bytes back to back, one row of numbers per record. Must not know stages, or what a broker
 //! does with a record.
 
+use crate::schema::Schemas;
 use crate::topic::TopicId;
 
 /// Where a record goes within its topic.
@@ -40,6 +41,7 @@ pub(crate) struct Row {
     pub(crate) partition: PartitionChoice,
     pub(crate) key: Bytes,
     pub(crate) value: Bytes,
+    pub(crate) schemas: Schemas,
     /// First of the record's headers; the next row's first ends them.
     pub(crate) first_header: u32,
 }
@@ -75,6 +77,8 @@ pub struct Record<'a> {
     pub key: Option<&'a [u8]>,
     /// Its value; None is a null value (a tombstone).
     pub value: Option<&'a [u8]>,
+    /// What key and value are written in; none for a key that is the router's bytes, and for what is null.
+    pub schemas: Schemas,
     headers: &'a [Header],
     records: &'a Records,
 }
@@ -140,6 +144,7 @@ impl Records {
                 partition: row.partition,
                 key: bytes(row.key),
                 value: bytes(row.value),
+                schemas: row.schemas,
                 headers: self.headers.get(row.first_header as usize..headers_end).unwrap_or_default(),
                 records: self,
             }

@@ -122,7 +122,10 @@ impl<I: Interface> Stage<I> {
 
     fn ask(&self, live: &mut Live<I>, relation: &types::Relation) -> Result<I::Plan, HostError> {
         let why = match live.call(&self.limits, |guest, store| guest.announce(store, relation)) {
-            Ok(Ok(plan)) => return Ok(plan),
+            Ok(Ok(plan)) => {
+                live.settle(true);
+                return Ok(plan);
+            }
             Ok(Err(text)) => line(&text, TEXT_LIMIT),
             Err(broken) => broken.message,
         };
@@ -164,11 +167,13 @@ impl<I: Interface> Stage<I> {
             let broken = match live.call(&self.limits, |guest, store| guest.process(store, &self.batch)) {
                 Ok(answer) => match accept(part, answer) {
                     Ok(()) => {
+                        live.settle(true);
                         self.live = Some(live);
                         return Ok(Ok(()));
                     }
                     Err(Reject::Fault { index, message }) => {
                         // The module is well, only the change is not.
+                        live.settle(false);
                         self.live = Some(live);
                         let message = line(&message, TEXT_LIMIT);
                         return Err(Stop::Change { picked: start + index, kind: FaultKind::Guest, message });

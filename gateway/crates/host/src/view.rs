@@ -15,6 +15,7 @@ pub(crate) struct View<'a> {
     pub(crate) ends: &'a [u32],
     pub(crate) ids: &'a [u64],
     pub(crate) commit_lsns: &'a [u64],
+    pub(crate) csns: &'a [u64],
     pub(crate) xids: &'a [u64],
     pub(crate) commit_times: &'a [i64],
     pub(crate) ordinals: &'a [u32],
@@ -36,6 +37,7 @@ impl<'a> View<'a> {
             ends: batch.ends(),
             ids: batch.ids(),
             commit_lsns: batch.commit_lsns(),
+            csns: batch.csns(),
             xids: batch.xids(),
             commit_times: batch.commit_times(),
             ordinals: batch.ordinals(),
@@ -57,6 +59,7 @@ impl<'a> View<'a> {
             ends: &batch.ends,
             ids: &batch.ids,
             commit_lsns: &batch.commit_lsns,
+            csns: &batch.csns,
             xids: &batch.xids,
             commit_times: &batch.commit_times,
             ordinals: &batch.ordinals,
@@ -174,6 +177,7 @@ pub(crate) fn project<'i>(
     let everything = picked.len() == view.len();
     gather(view.ids, picked, everything, &mut out.ids);
     gather(view.commit_lsns, picked, everything, &mut out.commit_lsns);
+    gather(view.csns, picked, everything, &mut out.csns);
     gather(view.xids, picked, everything, &mut out.xids);
     gather(view.commit_times, picked, everything, &mut out.commit_times);
     gather(view.ordinals, picked, everything, &mut out.ordinals);
@@ -245,6 +249,7 @@ pub(crate) fn empty() -> types::Batch {
         ends: Vec::new(),
         ids: Vec::new(),
         commit_lsns: Vec::new(),
+        csns: Vec::new(),
         xids: Vec::new(),
         commit_times: Vec::new(),
         ordinals: Vec::new(),
@@ -263,6 +268,7 @@ pub(crate) fn clear(batch: &mut types::Batch) {
     batch.ends.clear();
     batch.ids.clear();
     batch.commit_lsns.clear();
+    batch.csns.clear();
     batch.xids.clear();
     batch.commit_times.clear();
     batch.ordinals.clear();

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Batch, Fault, FilterPlan, Interest, MapPlan, Partition, RoutePlan,
+    Batch, Fault, FilterPlan, FormatPlan, Interest, MapPlan, Partition, RoutePlan, Schema, SchemaLanguage,
     bindings::exports::millrace::transform::{filter::Verdicts, format::Records, route::Routes},
 };
 
@@ -45,6 +45,9 @@ pub(super) fn map_plan(plan: &MapPlan) -> Value {
         column.insert("name".to_owned(), c.name.as_str().into());
         column.insert("type".to_owned(), c.type_name.as_str().into());
         column.insert("oid".to_owned(), c.type_oid.into());
+        if c.type_modifier != -1 {
+            column.insert("modifier".to_owned(), c.type_modifier.into());
+        }
         column.insert("jdbc".to_owned(), c.jdbc_type.into());
         if c.key_position > 0 {
             column.insert("key".to_owned(), c.key_position.into());
@@ -63,6 +66,24 @@ pub(super) fn map_plan(plan: &MapPlan) -> Value {
         "sources": rewrite.sources,
         "may_drop": rewrite.may_drop,
     })
+}
+
+/// The schemas; null where there are none.
+pub(super) fn format_plan(plan: &FormatPlan) -> Value {
+    let mut shown = Map::new();
+    for (name, schema) in [("key_schema", &plan.key_schema), ("value_schema", &plan.value_schema)] {
+        shown.extend(schema.as_ref().map(|schema| (name.to_owned(), self::schema(schema))));
+    }
+    if shown.is_empty() { Value::Null } else { shown.into() }
+}
+
+fn schema(schema: &Schema) -> Value {
+    let language = match schema.language {
+        SchemaLanguage::Avro => "avro",
+        SchemaLanguage::Json => "json",
+        SchemaLanguage::Protobuf => "protobuf",
+    };
+    json!({ "language": language, "name": schema.name, "text": schema.text })
 }
 
 pub(super) fn routes(batch: &Batch, routes: &Routes, out: &mut Vec<Value>) {

@@ -60,9 +60,16 @@ struct TableColumn {
     name: String,
     r#type: String,
     oid: u32,
+    /// -1 where the declaration adds nothing to the type.
+    #[serde(default = "no_modifier")]
+    modifier: i32,
     jdbc: i32,
     #[serde(default)]
     key: u16,
+}
+
+fn no_modifier() -> i32 {
+    -1
 }
 
 /// In the order of `batch.ops`.
@@ -83,6 +90,8 @@ struct Row {
     id: u64,
     #[serde(default)]
     commit_lsn: u64,
+    #[serde(default)]
+    csn: u64,
     #[serde(default)]
     xid: u64,
     #[serde(default)]
@@ -139,6 +148,7 @@ impl From<Table> for Relation {
             name: c.name,
             type_name: c.r#type,
             type_oid: c.oid,
+            type_modifier: c.modifier,
             jdbc_type: c.jdbc,
             key_position: c.key,
         });
@@ -178,6 +188,7 @@ impl Row {
         }
         batch.ids.push(self.id);
         batch.commit_lsns.push(self.commit_lsn);
+        batch.csns.push(self.csn);
         batch.xids.push(self.xid);
         batch.commit_times.push(self.commit_time);
         batch.ordinals.push(self.ordinal);
@@ -202,6 +213,7 @@ fn empty(now: i64, shard: u16) -> Batch {
         ends: Vec::new(),
         ids: Vec::new(),
         commit_lsns: Vec::new(),
+        csns: Vec::new(),
         xids: Vec::new(),
         commit_times: Vec::new(),
         ordinals: Vec::new(),
@@ -227,6 +239,7 @@ pub fn project(batch: &Batch, interests: &[(Relation, Interest)]) -> Batch {
         out.old_cells.push(copy(batch, first + new, old, &interest.old.columns(table), &mut out.data, &mut out.ends));
         out.ids.push(batch.ids[i]);
         out.commit_lsns.push(batch.commit_lsns[i]);
+        out.csns.push(batch.csns[i]);
         out.xids.push(batch.xids[i]);
         out.commit_times.push(batch.commit_times[i]);
         out.ordinals.push(batch.ordinals[i]);

@@ -95,7 +95,10 @@ pub fn format<M: Format>(folder: &str) {
             steps,
             out,
             Formatting::<M>::init,
-            |stage, relation| Ok((Value::Null, Some(stage.announce(relation)?))),
+            |stage, relation| {
+                let plan = stage.announce(relation)?;
+                Ok((answers::format_plan(&plan), Some(plan.reads)))
+            },
             |stage, batch, out| answers::records(batch, &stage.process(batch), out),
         );
     });

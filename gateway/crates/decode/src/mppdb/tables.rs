@@ -232,5 +232,5 @@ fn describe(column: &ShapeColumn, answer: &CatalogueTable) -> Result<Column, Rea
         None if type_name.ends_with("[]") => jdbc_code_of_array(),
         None => jdbc_code_of_unknown(),
     };
-    Ok(Column { name, type_name, type_oid, jdbc_type, key_position: 0 })
+    Ok(Column { name, type_name, type_oid, type_modifier: -1, jdbc_type, key_position: 0 })
 }

@@ -110,6 +110,7 @@ impl Tables {
                 name: column.name.to_owned(),
                 type_name: found.name.into_owned(),
                 type_oid: column.type_oid,
+                type_modifier: column.type_modifier,
                 jdbc_type: found.jdbc,
                 key_position: 0,
             }

@@ -2,15 +2,59 @@
 
 use super::route::intern;
 use super::{check_faults, check_length, check_rising};
-use crate::contract::format;
+use crate::contract::{format, types};
 use crate::records::{Bytes, Header, Records, Routed, Row};
+use crate::schema::{Schema, SchemaLanguage, SchemaTable, Schemas};
 use crate::stage::Reject;
 use crate::topic::{TopicId, TopicTable};
+use crate::view::Interest;
 
 /// Bits of an element of `marks`, as the contract numbers them.
 const NO_KEY: u8 = 1;
 const NULL_VALUE: u8 = 2;
 const ROUTED_KEY: u8 = 4;
+
+/// A format's plan for a table.
+#[derive(Debug)]
+pub(crate) struct FormatPlan {
+    pub(crate) reads: Interest,
+    pub(crate) schemas: Schemas,
+}
+
+impl FormatPlan {
+    pub(crate) fn check(
+        plan: &format::Plan,
+        relation: &types::Relation,
+        keys: &[u16],
+        known: &SchemaTable,
+    ) -> Result<FormatPlan, String> {
+        let schema = |what: &str, schema: &Option<format::Schema>| {
+            let Some(format::Schema { language, name, text }) = schema else { return Ok(None) };
+            let language = match language {
+                format::SchemaLanguage::Avro => SchemaLanguage::Avro,
+                format::SchemaLanguage::Json => SchemaLanguage::Json,
+                format::SchemaLanguage::Protobuf => SchemaLanguage::Protobuf,
+            };
+            let id = known.intern(Schema { language, name: name.clone(), text: text.clone() });
+            id.map(Some).map_err(|why| format!("{what}: {why}"))
+        };
+        Ok(FormatPlan {
+            reads: Interest::check(&plan.reads, relation.columns.len(), keys)?,
+            schemas: Schemas {
+                key: schema("key-schema", &plan.key_schema)?,
+                value: schema("value-schema", &plan.value_schema)?,
+            },
+        })
+    }
+}
+
+/// Where the records of one change go, what they are written in, and its index in the batch the chain was given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Address {
+    pub(crate) to: Routed,
+    pub(crate) schemas: Schemas,
+    pub(crate) origin: u32,
+}
 
 /// Checks an answer for `changes` changes; the numbers of its topics.
 pub(crate) fn check(answer: &format::Records, changes: usize, topics: &TopicTable) -> Result<Vec<TopicId>, Reject> {
@@ -78,12 +122,11 @@ fn check_headers(headers: &format::Headers, records: usize) -> Result<(), Reject
     Ok(())
 }
 
-/// Takes a checked answer. `routed` and `origin` have one element per change of the call: where it goes, and its index in the
-/// batch the chain was given.
+/// Takes a checked answer. `address` tells of each change of the call.
 pub(crate) fn take(
     answer: format::Records,
     ids: &[TopicId],
-    routed: impl Fn(usize) -> (Routed, u32),
+    address: impl Fn(usize) -> Address,
     out: &mut Records,
 ) -> Result<(), Reject> {
     // Most batches are one call, whose arena is kept as it came.
@@ -95,7 +138,7 @@ pub(crate) fn take(
     let mut header = 0;
     let mut start = base;
     for index in 0..answer.changes.len() {
-        let (to, change) = routed(answer.changes[index] as usize);
+        let Address { to, schemas, origin } = address(answer.changes[index] as usize);
         let (key_end, value_end) = (base + answer.key_ends[index], base + answer.value_ends[index]);
         let marks = answer.marks[index];
         let key = if marks & ROUTED_KEY != 0 {
@@ -109,11 +152,15 @@ pub(crate) fn take(
         let topic =
             usize::try_from(answer.topic_of[index]).ok().and_then(|at| ids.get(at)).copied().unwrap_or(to.topic);
         out.rows.push(Row {
-            change,
+            change: origin,
             topic,
             partition: to.partition,
             key,
             value,
+            schemas: Schemas {
+                key: schemas.key.filter(|_| matches!(key, Bytes::Arena(..))),
+                value: schemas.value.filter(|_| matches!(value, Bytes::Arena(..))),
+            },
             first_header: (header_base + header) as u32,
         });
         while answer.headers.record_of.get(header).is_some_and(|record| *record as usize <= index) {
@@ -173,13 +220,20 @@ mod tests {
     fn records_come_out_as_they_were_given() {
         let topics = TopicTable::new();
         let usual = topics.intern("usual").unwrap();
+        let known = SchemaTable::default();
+        let schema = |name: &str| {
+            let schema = Schema { language: SchemaLanguage::Avro, name: name.into(), text: "{}".into() };
+            Some(known.intern(schema).unwrap())
+        };
+        let schemas = Schemas { key: schema("key"), value: schema("value") };
         let mut out = Records::new();
         out.keys.extend_from_slice(b"rk");
         // Twice, as when a batch passes in parts.
         for part in 0..2 {
             let ids = check(&good(), 2, &topics).map_err(|_| "refused").unwrap();
             let to = Routed { topic: usual, partition: PartitionChoice::Hash(9), key: Some((0, 2)) };
-            assert!(take(good(), &ids, |change| (to, part * 10 + change as u32), &mut out).is_ok());
+            let address = |change| Address { to, schemas, origin: part * 10 + change as u32 };
+            assert!(take(good(), &ids, address, &mut out).is_ok());
         }
         let seen: Vec<_> = out
             .iter()
@@ -196,6 +250,9 @@ mod tests {
             ]
         };
         assert_eq!(seen, [part(0), part(10)].concat());
+        // Only what the module wrote itself is in its schema.
+        let seen: Vec<_> = out.iter().take(3).map(|record| record.schemas).collect();
+        assert_eq!(seen, [schemas, Schemas { key: None, ..schemas }, Schemas::default()]);
     }
 
     #[test]

@@ -255,6 +255,7 @@ pub(crate) fn merge<'p>(
         out.old_cells.push(old);
         out.ids.push(view.ids[change]);
         out.commit_lsns.push(view.commit_lsns[change]);
+        out.csns.push(view.csns[change]);
         out.xids.push(view.xids[change]);
         out.commit_times.push(view.commit_times[change]);
         out.ordinals.push(view.ordinals[change]);

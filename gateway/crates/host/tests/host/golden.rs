@@ -62,6 +62,7 @@ fn relation(value: &Value) -> Relation {
         name: text(&column["name"]),
         type_name: text(&column["type"]),
         type_oid: column["oid"].as_u64().unwrap() as u32,
+        type_modifier: column["modifier"].as_i64().unwrap_or(-1) as i32,
         jdbc_type: column["jdbc"].as_i64().unwrap() as i32,
         key_position: column["key"].as_u64().unwrap_or(0) as u16,
     };

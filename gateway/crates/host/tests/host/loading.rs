@@ -1,7 +1,7 @@
 //! Components before they run.
 
 use crate::rows::{PROBE, engine};
-use millrace_host::{Digest, HostEngine, Limits, Module, ModuleError, StageKind, defaults};
+use millrace_host::{Digest, Grant, HostEngine, Limits, Module, ModuleError, StageKind, defaults};
 
 #[test]
 fn the_defaults_load_and_say_what_they_are() {
@@ -17,7 +17,7 @@ fn the_defaults_load_and_say_what_they_are() {
         assert!(module.about().config_schema.contains("properties"), "{name}");
         assert!(!module.about().stateful);
     }
-    let probe = Module::load(engine(), "probe", PROBE, None).unwrap();
+    let probe = Module::load_with(engine(), "probe", PROBE, None, &[Grant::Counter]).unwrap();
     assert!(StageKind::ALL.iter().all(|kind| probe.exports(*kind)));
     assert_eq!(probe.about().name, "probe");
 }
@@ -46,6 +46,12 @@ fn imports_that_nobody_grants_are_named() {
     let ModuleError::UnknownImports(names) = &error.why else { panic!("{error}") };
     assert_eq!(names, &["wasi:cli/environment@0.2.0"]);
     assert_eq!(error.failure().code, "module_unknown_import");
+
+    // What can be granted is refused like anything else where it is not.
+    let error = Module::load(engine(), "m", PROBE, None).unwrap_err();
+    let ModuleError::UnknownImports(names) = &error.why else { panic!("{error}") };
+    assert_eq!(names, &["millrace:transform/counter@1.0.0"]);
+    assert!(error.failure().mend.contains("grants = [\"counter\"]"), "{}", error.failure().mend);
 
     let error = load("millrace:transform/lookup@1.0.0");
     assert_eq!(error.failure().code, "module_unknown_import", "{error}");

@@ -3,7 +3,7 @@
 //! `probe` decides by the change's id and writes down everything it sees; the model below does the same without columns, projection,
 //! halving or Wasm.
 
-use crate::rows::{Change, Text, batch, marks_of, probes, relation, stamp, start};
+use crate::rows::{Change, Text, batch, csn, marks_of, probes, relation, stamp, start};
 use millrace_batch::Op;
 use millrace_host::{PartitionChoice, Records, positive_murmur2};
 use proptest::prelude::*;
@@ -163,11 +163,12 @@ fn model(changes: &[Change], plans: &Plans, now: i64) -> Vec<Expected> {
         };
         let stamp = stamp(change);
         let mut value = format!(
-            "{now} 2 {id} {} {} {} {} {} {} {}|",
+            "{now} 2 {id} {} {} {} {} {} {} {} {}|",
             change.op as u8,
             marks_of(change),
             change.relation,
             stamp.commit_lsn.0,
+            csn(change),
             stamp.xid,
             stamp.commit_time,
             stamp.ordinal

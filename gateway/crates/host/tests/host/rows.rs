@@ -1,7 +1,7 @@
 //! Relations, batches and chains to test with.
 
 use millrace_batch::{Batch, ChangeStamp, Column, Lsn, Op, Relation, ReplicaIdentity, marks};
-use millrace_host::{Chain, ChainSpec, HostEngine, HostError, Limits, Module, StageSpec, TopicTable, defaults};
+use millrace_host::{Chain, ChainSpec, Grant, HostEngine, HostError, Limits, Module, StageSpec, TopicTable, defaults};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -51,6 +51,11 @@ pub fn stamp(change: &Change) -> ChangeStamp {
     }
 }
 
+/// Commit sequence number of a change.
+pub fn csn(change: &Change) -> u64 {
+    11 * change.id
+}
+
 pub fn marks_of(change: &Change) -> u8 {
     let bit = |image: &Option<Vec<Text>>, bit| if image.is_some() { bit } else { 0 };
     bit(&change.new, marks::NEW) | bit(&change.old, marks::OLD)
@@ -60,6 +65,7 @@ pub fn batch(changes: &[Change]) -> Batch {
     let mut batch = Batch::new(2);
     for change in changes {
         batch.begin_change(stamp(change));
+        batch.set_csn(csn(change));
         for cell in change.new.iter().chain(&change.old).flatten() {
             match cell {
                 Text::Null => batch.push_null(),
@@ -79,6 +85,7 @@ pub fn relation(id: u32, width: usize) -> Relation {
         name: format!("c{index}"),
         type_name: "text".into(),
         type_oid: 25,
+        type_modifier: -1,
         jdbc_type: 12,
         key_position: u16::from(index == 0),
     };
@@ -99,7 +106,7 @@ pub fn engine() -> &'static HostEngine {
 }
 
 fn module(cell: &OnceLock<Arc<Module>>, name: &str, bytes: &[u8]) -> Arc<Module> {
-    cell.get_or_init(|| Arc::new(Module::load(engine(), name, bytes, None).unwrap())).clone()
+    cell.get_or_init(|| Arc::new(Module::load_with(engine(), name, bytes, None, &[Grant::Counter]).unwrap())).clone()
 }
 
 fn stage(name: &str, module: Arc<Module>, config: &str) -> StageSpec {

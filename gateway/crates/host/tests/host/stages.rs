@@ -1,7 +1,10 @@
 //! Starts, announcements and what a plan means.
 
-use crate::rows::{Change, batch, probes, relation, select, start, topic_router};
-use millrace_host::{Chain, HostError, Limits, PartitionChoice, Records, TopicTable, Verdict, positive_murmur2};
+use crate::rows::{Change, PROBE, batch, engine, probes, relation, select, start, topic_router};
+use millrace_host::{
+    Chain, Grant, HostError, Limits, Module, PartitionChoice, Records, SchemaId, TopicTable, Verdict, positive_murmur2,
+};
+use std::sync::Arc;
 
 fn code(error: HostError) -> (&'static str, String) {
     let failure = error.failure();
@@ -87,6 +90,52 @@ fn an_explicit_partition_leaves_no_routing_key() {
     chain.process(&batch(&[Change::insert(1, 0, &["a"])]), 0, &mut out).unwrap();
     let record = out.iter().next().unwrap();
     assert_eq!((record.partition, record.key), (PartitionChoice::Explicit(3), None));
+}
+
+#[test]
+fn schemas_are_known_by_number_and_the_same_for_every_chain() {
+    let spec = probes("", "", "plan hash t bytes", "plan - - ; schema shop avro-text");
+    for _ in 0..2 {
+        let (mut chain, _) = start(&spec).unwrap();
+        chain.announce(&relation(0, 1)).unwrap();
+        chain.announce(&relation(1, 1)).unwrap();
+        let mut out = Records::new();
+        // Keys by id: 8 none, 5 the router's, 2 and 3 the module's own; 11 is a tombstone.
+        let changes = [(2, 0), (8, 0), (5, 1), (3, 1), (11, 1)];
+        chain.process(&batch(&changes.map(|(id, table)| Change::insert(id, table, &["a"]))), 0, &mut out).unwrap();
+        let schemas = engine().schemas();
+        let name = |id: Option<SchemaId>| id.map(|id| schemas.get(id).unwrap()).map(|s| (s.name.clone(), s.text.clone()));
+        let mut seen: Vec<_> =
+            out.iter().map(|r| (changes[r.change as usize].0, name(r.schemas.key), name(r.schemas.value))).collect();
+        seen.dedup();
+        let schema = |what: &str, table: &str| Some((format!("shop.{what}"), format!("avro-text of {table}")));
+        let expected = [
+            (2, schema("key", "t0"), schema("value", "t0")),
+            (8, None, schema("value", "t0")),
+            (5, None, schema("value", "t1")),
+            (3, schema("key", "t1"), schema("value", "t1")),
+            (11, schema("key", "t1"), None),
+        ];
+        assert_eq!(seen, expected);
+        assert_eq!(schemas.len(), 4, "two tables, key and value each, however many chains");
+    }
+}
+
+#[test]
+fn a_counter_counts_what_was_taken() {
+    let mut spec = probes("", "", "plan fixed t 0", "plan - - ; on * count");
+    let module = Module::load_with(engine(), "counting", PROBE, None, &[Grant::Counter]).unwrap();
+    spec.format.module = Arc::new(module);
+    let (mut chain, _) = start(&spec).unwrap();
+    chain.announce(&relation(0, 1)).unwrap();
+    let mut out = Records::new();
+    for ids in [1..4, 4..9] {
+        let changes: Vec<_> = ids.map(|id| Change::insert(id, 0, &["a"])).collect();
+        chain.process(&batch(&changes), 0, &mut out).unwrap();
+    }
+    let counts = engine().module_counters();
+    let counts: Vec<_> = counts.iter().filter(|count| &*count.module == "counting").collect();
+    assert_eq!(counts.iter().map(|count| (count.name.as_str(), count.value)).collect::<Vec<_>>(), [("rows", 8)]);
 }
 
 #[test]

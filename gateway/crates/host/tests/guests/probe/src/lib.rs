@@ -5,7 +5,8 @@
 //! ```text
 //! refuse TEXT            init fails with TEXT
 //! announce BEHAVIOUR     when told of a table: loop, panic, refuse
-//! on ID BEHAVIOUR        when a batch holds the change with this id (`*`: always): loop, panic, bomb, huge, log, fault, short, over
+//! on ID BEHAVIOUR        when a batch holds the change with this id (`*`: always): loop, panic, bomb, huge, log, fault, short, over,
+//!                        count (adds the number of changes to the counter `rows`)
 //! plan ...               per stage, see there; SELECTION is - (nothing), k (key), * (all) or indexes like 0,2
 //! ```
 
@@ -17,6 +18,7 @@ mod bindings {
 mod stages;
 
 use bindings::exports::millrace::transform::describe;
+use bindings::millrace::transform::counter;
 use bindings::millrace::transform::log::log;
 use bindings::millrace::transform::types::{Batch, Fault, Interest, Selection};
 use std::cell::RefCell;
@@ -103,6 +105,7 @@ fn mischief(batch: &Batch, faults: &mut Vec<Fault>) -> Option<String> {
             }
         }
         "log" => (0..1000).for_each(|n| log(2, &format!("line {n}"))),
+        "count" => counter::add("rows", batch.ids.len() as u64),
         "fault" => faults.push(Fault { index: index as u32, message: "told to\nfault".into() }),
         other => return Some(other.to_owned()),
     }

@@ -1,8 +1,8 @@
 //! The four stages. What each makes of a change depends on the change's id alone, so that a test can tell it without the module.
 
 use crate::bindings::exports::millrace::transform::{filter, format, map, route};
-use crate::bindings::millrace::transform::types::{Batch, Column, Interest, Relation};
-use crate::{Probe, announced, image, init, interest, mischief, render};
+use crate::bindings::millrace::transform::types::{Batch, Column, Relation};
+use crate::{Probe, announced, clause, image, init, interest, mischief, render};
 
 /// `plan keep`, `plan drop`, or `plan per NEW OLD N`: drops the changes whose id is a multiple of N.
 impl filter::Guest for Probe {
@@ -57,6 +57,7 @@ impl map::Guest for Probe {
                 name: format!("w{index}"),
                 type_name: "text".into(),
                 type_oid: 25,
+                type_modifier: -1,
                 jdbc_type: 12,
                 key_position: 0,
             },
@@ -158,6 +159,7 @@ impl route::Guest for Probe {
     }
 }
 
+/// `schema NAME TEXT`: keys and values have schemas NAME.key and NAME.value, whose text ends with the table's name.
 /// `plan NEW OLD`: records as many as the id modulo 3, but at least one; no key where the id is a multiple of 4, the router's where it
 /// is one more, else `k` and the id; a tombstone where it is a multiple of 11; a header `h` where it is one of 5. The value is
 /// everything seen. `plan NEW OLD empty`: one record without value. `plan NEW OLD none`: no record, at once.
@@ -166,9 +168,16 @@ impl format::Guest for Probe {
         init(&config)
     }
 
-    fn announce(_: Relation) -> Result<Interest, String> {
+    fn announce(before: Relation) -> Result<format::Plan, String> {
         let plan = announced()?;
-        Ok(interest(&plan[0], &plan[1]))
+        let schema = |what: &str| {
+            clause("schema").map(|words| format::Schema {
+                language: format::SchemaLanguage::Avro,
+                name: format!("{}.{what}", words[0]),
+                text: format!("{} of {}", words[1], before.table),
+            })
+        };
+        Ok(format::Plan { reads: interest(&plan[0], &plan[1]), key_schema: schema("key"), value_schema: schema("value") })
     }
 
     fn process(batch: Batch) -> format::Records {
@@ -235,7 +244,7 @@ impl format::Guest for Probe {
 
 fn value(batch: &Batch, change: usize, out: &mut Vec<u8>) {
     let head = format!(
-        "{} {} {} {} {} {} {} {} {} {}|",
+        "{} {} {} {} {} {} {} {} {} {} {}|",
         batch.now,
         batch.shard,
         batch.ids[change],
@@ -243,6 +252,7 @@ fn value(batch: &Batch, change: usize, out: &mut Vec<u8>) {
         batch.marks[change],
         batch.relations[change],
         batch.commit_lsns[change],
+        batch.csns[change],
         batch.xids[change],
         batch.commit_times[change],
         batch.ordinals[change]
