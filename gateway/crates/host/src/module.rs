@@ -6,8 +6,8 @@
 use crate::contract::{self, Interface, describe, filter, format, map, route};
 use crate::engine::HostEngine;
 use crate::error::{LoadError, ModuleError, StageKind};
-use crate::instance::{TEXT_LIMIT, explain, store};
 use crate::grant::Grant;
+use crate::instance::{TEXT_LIMIT, explain, store};
 use crate::limits::Limits;
 use crate::log::line;
 use sha2::{Digest as _, Sha256};
@@ -274,7 +274,9 @@ fn interface_of_contract(name: &str) -> Result<Option<&str>, ModuleError> {
 fn check_imports(engine: &Engine, component: &Component, grants: &[Grant]) -> Result<(), ModuleError> {
     let mut unknown = Vec::new();
     for (name, import) in component.component_type().imports(engine) {
-        if interface_of_contract(name)? == Some("log") || Grant::of_import(name).is_some_and(|wish| grants.contains(&wish)) {
+        if interface_of_contract(name)? == Some("log")
+            || Grant::of_import(name).is_some_and(|wish| grants.contains(&wish))
+        {
             continue;
         }
         let types_only = match import.ty {

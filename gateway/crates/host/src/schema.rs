@@ -124,7 +124,8 @@ mod tests {
         let table = SchemaTable::default();
         let first = table.intern(schema("a", "1")).unwrap();
         assert_eq!(table.clone().intern(schema("a", "1")), Ok(first));
-        let others = [schema("b", "1"), schema("a", "2"), Schema { language: SchemaLanguage::Json, ..schema("a", "1") }];
+        let others =
+            [schema("b", "1"), schema("a", "2"), Schema { language: SchemaLanguage::Json, ..schema("a", "1") }];
         for (index, other) in (1..).zip(others) {
             let id = table.intern(other.clone()).unwrap();
             assert_eq!((id.index(), table.get(id).as_deref()), (index, Some(&other)));
@@ -135,7 +136,9 @@ mod tests {
     #[test]
     fn what_passes_a_limit_is_refused_and_not_kept() {
         let table = SchemaTable::default();
-        for bad in [schema("", "1"), schema("a", ""), schema(&"n".repeat(1001), "1"), schema("a", &"x".repeat((1 << 20) + 1))] {
+        for bad in
+            [schema("", "1"), schema("a", ""), schema(&"n".repeat(1001), "1"), schema("a", &"x".repeat((1 << 20) + 1))]
+        {
             assert!(table.intern(bad).is_err());
         }
         let full = (0..100).position(|n| table.intern(schema(&n.to_string(), &"x".repeat(1 << 20))).is_err());

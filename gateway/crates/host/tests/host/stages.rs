@@ -104,7 +104,8 @@ fn schemas_are_known_by_number_and_the_same_for_every_chain() {
         let changes = [(2, 0), (8, 0), (5, 1), (3, 1), (11, 1)];
         chain.process(&batch(&changes.map(|(id, table)| Change::insert(id, table, &["a"]))), 0, &mut out).unwrap();
         let schemas = engine().schemas();
-        let name = |id: Option<SchemaId>| id.map(|id| schemas.get(id).unwrap()).map(|s| (s.name.clone(), s.text.clone()));
+        let name =
+            |id: Option<SchemaId>| id.map(|id| schemas.get(id).unwrap()).map(|s| (s.name.clone(), s.text.clone()));
         let mut seen: Vec<_> =
             out.iter().map(|r| (changes[r.change as usize].0, name(r.schemas.key), name(r.schemas.value))).collect();
         seen.dedup();
