@@ -5,6 +5,7 @@
 //! batch allocates nothing.
 
 use crate::Lsn;
+use std::ops::Range;
 
 /// Low bits of an element of `ends`: the end offset of the cell in `data`.
 pub const END_MASK: u32 = (1 << 30) - 1;
@@ -108,7 +109,44 @@ pub struct Batch {
     shard: u16,
 }
 
+/// The lists of a batch that a chunk holds.
+pub(crate) struct Parts<Wide, Narrow, Bytes> {
+    pub(crate) ordinals: Wide,
+    pub(crate) relations: Wide,
+    pub(crate) first_cells: Wide,
+    pub(crate) ends: Wide,
+    pub(crate) new_cells: Narrow,
+    pub(crate) old_cells: Narrow,
+    pub(crate) ops: Bytes,
+    pub(crate) marks: Bytes,
+    pub(crate) data: Bytes,
+}
+
 impl Batch {
+    /// Fills the lists of an empty batch with so many changes; what a chunk does not hold is zero.
+    pub(crate) fn restore(
+        &mut self,
+        changes: usize,
+        fill: impl FnOnce(Parts<&mut Vec<u32>, &mut Vec<u16>, &mut Vec<u8>>),
+    ) {
+        fill(Parts {
+            ordinals: &mut self.ordinals,
+            relations: &mut self.relations,
+            first_cells: &mut self.first_cells,
+            ends: &mut self.ends,
+            new_cells: &mut self.new_cells,
+            old_cells: &mut self.old_cells,
+            ops: &mut self.ops,
+            marks: &mut self.marks,
+            data: &mut self.data,
+        });
+        self.ids.resize(changes, 0);
+        self.commit_lsns.resize(changes, 0);
+        self.csns.resize(changes, 0);
+        self.xids.resize(changes, 0);
+        self.commit_times.resize(changes, 0);
+    }
+
     /// An empty batch of a shard.
     pub fn new(shard: u16) -> Batch {
         Batch { shard, ..Batch::default() }
@@ -216,6 +254,55 @@ impl Batch {
     /// Records the end of a transaction behind the changes so far; `after` is set here.
     pub fn push_commit(&mut self, commit: Commit) {
         self.commits.push(Commit { after: self.len() as u32, ..commit });
+    }
+
+    /// Appends changes of another batch, with what only the end of their transaction told: LSN, CSN, number and time. The first gets
+    /// the id `first_id`, each further one `id_step` more. False, and nothing appended, where the batch would pass [`CELL_LIMIT`].
+    #[must_use]
+    pub fn append_changes(
+        &mut self,
+        from: &Batch,
+        changes: Range<usize>,
+        first_id: u64,
+        id_step: u64,
+        csn: u64,
+        commit: &Commit,
+    ) -> bool {
+        let cells = from.cells_before(changes.start)..from.cells_before(changes.end);
+        let data = from.data_before(changes.start)..from.data_before(changes.end);
+        if data.len() > CELL_LIMIT - self.data.len() {
+            return false;
+        }
+        // Both offsets are below 2^30, so the sum cannot reach the bits above; a wrapping shift moves either way.
+        let shift = (self.data.len() as u32).wrapping_sub(data.start as u32);
+        let moved = |end: &u32| (end & !END_MASK) | ((end & END_MASK).wrapping_add(shift));
+        let cell_shift = (self.ends.len() as u32).wrapping_sub(cells.start as u32);
+        self.ends.extend(from.ends[cells].iter().map(moved));
+        self.data.extend_from_slice(&from.data[data]);
+        let count = changes.len();
+        self.ids.extend((0..count as u64).map(|n| first_id + n * id_step));
+        self.commit_lsns.resize(self.commit_lsns.len() + count, commit.commit_lsn.0);
+        self.csns.resize(self.csns.len() + count, csn);
+        self.xids.resize(self.xids.len() + count, commit.xid);
+        self.commit_times.resize(self.commit_times.len() + count, commit.commit_time);
+        self.ordinals.extend_from_slice(&from.ordinals[changes.clone()]);
+        self.relations.extend_from_slice(&from.relations[changes.clone()]);
+        self.first_cells.extend(from.first_cells[changes.clone()].iter().map(|first| first.wrapping_add(cell_shift)));
+        self.new_cells.extend_from_slice(&from.new_cells[changes.clone()]);
+        self.old_cells.extend_from_slice(&from.old_cells[changes.clone()]);
+        self.ops.extend_from_slice(&from.ops[changes.clone()]);
+        self.marks.extend_from_slice(&from.marks[changes]);
+        true
+    }
+
+    /// Cells in front of a finished change's; all of them for the number of changes.
+    fn cells_before(&self, change: usize) -> usize {
+        self.first_cells.get(change).map_or(self.ends.len(), |first| *first as usize)
+    }
+
+    /// Bytes of cell values in front of a finished change's; all of them for the number of changes.
+    pub fn data_before(&self, change: usize) -> usize {
+        self.cells_before(change).checked_sub(1).map_or(0, |last| (self.ends[last] & END_MASK) as usize)
     }
 
     /// Number of changes.
@@ -390,6 +477,32 @@ mod tests {
             }
             batch.clear();
             prop_assert_eq!(batch, Batch::new(0));
+        }
+    }
+
+    proptest! {
+        /// Appending in parts is the same as filling.
+        #[test]
+        fn appended_changes_are_the_same_changes(
+            rows in prop::collection::vec(prop::collection::vec(prop::option::of(prop::collection::vec(any::<u8>(), 0..9)), 0..5), 1..12),
+            cut: prop::sample::Index,
+        ) {
+            let (mut from, mut whole) = (Batch::new(0), Batch::new(0));
+            fill(&mut whole, 50, &[Some(b"before".to_vec())]);
+            let mut parts = whole.clone();
+            for (n, row) in rows.iter().enumerate() {
+                fill(&mut from, 1, row);
+                fill(&mut whole, 60 + 3 * n as u64, row);
+            }
+            whole.commit_lsns[1..].fill(9);
+            whole.csns[1..].fill(6);
+            whole.xids[1..].fill(8);
+            whole.commit_times[1..].fill(7);
+            let commit = Commit { after: 0, commit_lsn: Lsn(9), end_lsn: Lsn(9), xid: 8, commit_time: 7, next_id: 0 };
+            let cut = cut.index(rows.len());
+            prop_assert!(parts.append_changes(&from, 0..cut, 60, 3, 6, &commit));
+            prop_assert!(parts.append_changes(&from, cut..rows.len(), 60 + 3 * cut as u64, 3, 6, &commit));
+            prop_assert_eq!(parts, whole);
         }
     }
 

@@ -7,6 +7,7 @@
 //! so it depends on nothing.
 
 mod batch;
+mod chunk;
 mod failure;
 mod lsn;
 mod relation;
@@ -16,4 +17,4 @@ pub use batch::{Batch, CELL_LIMIT, Cell, ChangeStamp, Commit, END_MASK, NULL_BIT
 pub use failure::{Class, Failure};
 pub use lsn::{Lsn, ParseLsnError};
 pub use relation::{Column, Relation, RelationLog, ReplicaIdentity};
-pub use types::{TextForm, TypeInfo, jdbc_code_of_array, jdbc_code_of_unknown, type_by_oid};
+pub use types::{TextForm, TypeInfo, jdbc_code_of_array, jdbc_code_of_unknown, type_by_name, type_by_oid};

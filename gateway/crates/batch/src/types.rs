@@ -1,7 +1,8 @@
 //! Types of the source: names without modifier, JDBC codes, and how their text becomes canonical.
 //!
 //! Owns the table for built-in types of PostgreSQL, openGauss and GaussDB. Must not know how a value is printed by a
-//! transform. OIDs: `pg_type.dat` of PostgreSQL 15; 5545, 3969, 88, 90, 86 and 9003 are openGauss's own.
+//! transform. OIDs: `pg_type.dat` of PostgreSQL 15; 86 to 90, 3201, 3202, 3968, 3969, 4401 to 4407, 5545, 5546, 9003
+//! and 9005 are openGauss's own.
 //! Codes: `java.sql.Types`, as the open JDBC drivers map these types.
 
 /// How a source's text of a type becomes the canonical cell text.
@@ -43,6 +44,11 @@ pub fn type_by_oid(oid: u32) -> Option<&'static TypeInfo> {
     TYPES.binary_search_by_key(&oid, |info| info.oid).ok().map(|index| &TYPES[index])
 }
 
+/// The built-in type with this name, as `format_type` prints it without modifier.
+pub fn type_by_name(name: &str) -> Option<&'static TypeInfo> {
+    TYPES.iter().find(|info| info.name == name)
+}
+
 const fn t(oid: u32, name: &'static str, jdbc: i32) -> TypeInfo {
     TypeInfo { oid, name, jdbc, text: TextForm::Verbatim }
 }
@@ -65,6 +71,7 @@ const TYPES: &[TypeInfo] = &[
     t(29, "cid", 1111),
     t(30, "oidvector", 1111),
     t(86, "raw", 1111),
+    t(87, "raw[]", 2003),
     t(88, "blob", 2004),
     t(90, "clob", 2005),
     t(114, "json", 12),
@@ -134,6 +141,8 @@ const TYPES: &[TypeInfo] = &[
     t(2201, "refcursor[]", 2003),
     t(2950, "uuid", 1111),
     t(2951, "uuid[]", 2003),
+    t(3201, "blob[]", 2003),
+    t(3202, "clob[]", 2003),
     t(3220, "pg_lsn", 1111),
     t(3614, "tsvector", 1111),
     t(3615, "tsquery", 1111),
@@ -153,10 +162,17 @@ const TYPES: &[TypeInfo] = &[
     t(3913, "daterange[]", 2003),
     t(3926, "int8range", 1111),
     t(3927, "int8range[]", 2003),
+    t(3968, "nvarchar2[]", 2003),
     t(3969, "nvarchar2", 12),
     t(4072, "jsonpath", 1111),
+    t(4401, "uint1", -6),
+    t(4403, "uint2", 5),
+    t(4405, "uint4", 4),
+    t(4407, "uint8", -5),
     t(5545, "tinyint", -6),
+    t(5546, "tinyint[]", 2003),
     t(9003, "smalldatetime", 93),
+    t(9005, "smalldatetime[]", 2003),
 ];
 
 #[cfg(test)]
@@ -168,6 +184,7 @@ mod tests {
         assert!(TYPES.windows(2).all(|pair| pair[0].oid < pair[1].oid));
         assert!(TYPES.iter().all(|info| type_by_oid(info.oid) == Some(info)));
         assert_eq!(type_by_oid(0), None);
+        assert!(TYPES.iter().all(|info| type_by_name(info.name) == Some(info)));
     }
 
     #[test]

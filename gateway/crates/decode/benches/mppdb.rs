@@ -2,8 +2,8 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use millrace_batch::{Batch, Lsn, RelationLog, ReplicaIdentity};
-use millrace_decode::Start;
-use millrace_decode::mppdb::{CatalogueTable, Frame, Layout, Limits, Mppdb, Step};
+use millrace_decode::mppdb::{CatalogueTable, Frame, Layout, Mppdb, Options, Step};
+use millrace_decode::{NoSpill, Start};
 use std::hint::black_box;
 
 /// Rows of one transaction.
@@ -75,8 +75,7 @@ fn rows(c: &mut Criterion) {
     ];
     for (name, layout, begin, row, commit) in cases {
         let start = Start { shard: 0, shards: 1, database: "og".to_owned(), end_lsn: Lsn(0), next_id: 0 };
-        let limits = Limits { transaction_bytes: 1 << 28 };
-        let mut decoder = Mppdb::new(layout, start, RelationLog::new(), limits);
+        let mut decoder = Mppdb::new(Options::new(layout), start, RelationLog::new(), Box::new(NoSpill));
         let mut batch = Batch::new(0);
         let mut end = 0;
         group.throughput(Throughput::ElementsAndBytes { elements: ROWS as u64, bytes: (row.len() * ROWS) as u64 });
@@ -88,7 +87,7 @@ fn rows(c: &mut Criterion) {
                     if decoder.record(Lsn(end), frame).expect("a valid record") == Step::TableNeeded {
                         let (columns, key_columns) = (Vec::new(), Vec::new());
                         let answer = CatalogueTable { oid: 1, identity: ReplicaIdentity::Full, columns, key_columns };
-                        decoder.set_table("public", "orders", answer);
+                        decoder.set_table(answer);
                         decoder.record(Lsn(end), frame).expect("a valid record");
                     }
                 };
@@ -96,7 +95,7 @@ fn rows(c: &mut Criterion) {
                 (0..ROWS).for_each(|_| send(black_box(&row)));
                 send(&commit);
                 batch.clear();
-                assert!(decoder.release(&mut batch, usize::MAX));
+                assert_eq!(decoder.release(&mut batch), Ok(true));
                 assert_eq!(batch.len(), ROWS);
             });
         });

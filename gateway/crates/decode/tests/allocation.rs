@@ -5,7 +5,8 @@ mod encode;
 
 use encode::{Value, text};
 use millrace_batch::{Batch, Lsn, RelationLog, ReplicaIdentity};
-use millrace_decode::mppdb::{self, CatalogueTable, Frame, Layout, Limits, Mppdb};
+use millrace_decode::NoSpill;
+use millrace_decode::mppdb::{self, CatalogueTable, Frame, Layout, Mppdb, Options};
 use millrace_decode::pgoutput::{PgOutput, Start, Step};
 use std::alloc::{self, GlobalAlloc, System};
 use std::cell::Cell;
@@ -102,7 +103,7 @@ fn a_transaction_of_mppdb_allocates_nothing_once_buffers_are_warm() {
         (Layout::Binary, &begin_b, binary, &commit_b),
     ] {
         let start = Start { shard: 0, shards: 1, database: "db".to_owned(), end_lsn: Lsn(0), next_id: 0 };
-        let mut decoder = Mppdb::new(layout, start, RelationLog::new(), Limits { transaction_bytes: 1 << 20 });
+        let mut decoder = Mppdb::new(Options::new(layout), start, RelationLog::new(), Box::new(NoSpill));
         let mut batch = Batch::new(0);
         let mut transaction = |end: u64| {
             let mut send = |bytes: &[u8]| {
@@ -110,7 +111,7 @@ fn a_transaction_of_mppdb_allocates_nothing_once_buffers_are_warm() {
                 if decoder.record(Lsn(end), frame).unwrap() == mppdb::Step::TableNeeded {
                     let (columns, key_columns) = (Vec::new(), Vec::new());
                     let answer = CatalogueTable { oid: 1, identity: ReplicaIdentity::Full, columns, key_columns };
-                    decoder.set_table("s", "t", answer);
+                    decoder.set_table(answer);
                     assert_eq!(decoder.record(Lsn(end), frame), Ok(mppdb::Step::Row));
                 }
             };
@@ -119,7 +120,7 @@ fn a_transaction_of_mppdb_allocates_nothing_once_buffers_are_warm() {
             send(commit);
             batch.clear();
             let before = ALLOCATIONS.get();
-            assert!(decoder.release(&mut batch, usize::MAX));
+            assert_eq!(decoder.release(&mut batch), Ok(true));
             assert_eq!(batch.len(), 500);
             ALLOCATIONS.get() - before
         };

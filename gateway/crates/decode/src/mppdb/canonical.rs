@@ -4,7 +4,25 @@
 //! zero, floats with 18 digits where 0.1 is meant. What comes out is what PostgreSQL prints for the same value, in every style.
 //! Must not know tables.
 
+use super::date;
 use std::fmt::Write;
+
+/// Text of `numeric`, `real` and `double precision`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Numbers {
+    /// As PostgreSQL prints the same value: `0.1`.
+    #[default]
+    Canonical,
+    /// As the source sends it: `.1`, or `.100000000000000006` for a `double precision`. It depends on the settings of the server.
+    AsSent,
+}
+
+/// Space for text that is not as the record has it, kept from cell to cell.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub(super) canonical: String,
+    pub(super) utf8: Vec<u8>,
+}
 
 /// How a type's text becomes canonical.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,20 +36,31 @@ pub(super) enum Form {
     NumericArray,
     Float4Array,
     Float8Array,
+    Date,
+    Timestamp,
+    TimestampTz,
+    TimestampTzArray,
+    Interval,
 }
 
 impl Form {
     /// By the type's name.
-    pub(super) fn of(type_name: &str) -> Form {
+    pub(super) fn of(type_name: &str, numbers: Numbers) -> Form {
+        let number = |form| if numbers == Numbers::Canonical { form } else { Form::Verbatim };
         match type_name {
             "boolean" => Form::Boolean,
             "bytea" => Form::Bytea,
-            "numeric" => Form::Numeric,
-            "real" => Form::Float4,
-            "double precision" => Form::Float8,
-            "numeric[]" => Form::NumericArray,
-            "real[]" => Form::Float4Array,
-            "double precision[]" => Form::Float8Array,
+            "numeric" => number(Form::Numeric),
+            "real" => number(Form::Float4),
+            "double precision" => number(Form::Float8),
+            "numeric[]" => number(Form::NumericArray),
+            "real[]" => number(Form::Float4Array),
+            "double precision[]" => number(Form::Float8Array),
+            "date" => Form::Date,
+            "timestamp without time zone" | "smalldatetime" => Form::Timestamp,
+            "timestamp with time zone" => Form::TimestampTz,
+            "timestamp with time zone[]" => Form::TimestampTzArray,
+            "interval" => Form::Interval,
             _ => Form::Verbatim,
         }
     }
@@ -41,6 +70,8 @@ impl Form {
         match self {
             Form::Boolean => "t, f, true or false",
             Form::Bytea => "\\x and lower-case hex",
+            Form::Date | Form::Timestamp | Form::TimestampTz | Form::TimestampTzArray => "of DateStyle ISO",
+            Form::Interval => "of IntervalStyle postgres",
             _ => "a number as the type prints it",
         }
     }
@@ -60,16 +91,46 @@ impl Form {
                 let digits = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
                 (hex.len().is_multiple_of(2) && hex.iter().all(digits)).then_some(hex)
             }
+            Form::Numeric | Form::Float4 | Form::Float8 if self.is_canonical(text) => Some(text),
+            Form::Date => (date::is_date(text) || date::is_infinite(text)).then_some(text),
+            Form::Timestamp => (date::is_timestamp(text) || date::is_infinite(text)).then_some(text),
+            Form::TimestampTz if date::is_utc(text) || date::is_infinite(text) => Some(text),
+            Form::Interval => date::is_interval(text).then_some(text),
             _ => {
                 scratch.clear();
                 let text = std::str::from_utf8(text).ok()?;
                 match self {
                     Form::NumericArray | Form::Float4Array | Form::Float8Array => array(self, text, scratch)?,
+                    Form::TimestampTz => date::to_utc(text, scratch)?,
+                    Form::TimestampTzArray => date::array_to_utc(text, scratch)?,
                     _ => number(self, text, scratch)?,
                 }
                 Some(scratch.as_bytes())
             }
         }
+    }
+
+    /// Whether a number stands as it should already: digits with a leading one and no exponent, and of a float so few that they are
+    /// the shortest (15 digits of a `double precision`, 6 of a `real` always come back, so no shorter text gives the same value).
+    #[inline]
+    fn is_canonical(self, text: &[u8]) -> bool {
+        let digits = text.strip_prefix(b"-").unwrap_or(text);
+        let most = match self {
+            Form::Float4 => 7,
+            Form::Float8 => 16,
+            _ => usize::MAX,
+        };
+        let mut dots = 0;
+        let plain = |byte: &u8| {
+            dots += u32::from(*byte == b'.');
+            byte.is_ascii_digit() || *byte == b'.'
+        };
+        // The dot has its room where there is one; without, one digit fewer.
+        digits.first().is_some_and(u8::is_ascii_digit)
+            && digits.last().is_some_and(u8::is_ascii_digit)
+            && digits.iter().all(plain)
+            && digits.len() < most + dots as usize
+            && dots < 2
     }
 }
 
@@ -167,7 +228,7 @@ mod tests {
 
     fn canonical(type_name: &str, text: &str) -> Option<String> {
         let mut scratch = String::new();
-        let text = Form::of(type_name).text(text.as_bytes(), &mut scratch)?;
+        let text = Form::of(type_name, Numbers::Canonical).text(text.as_bytes(), &mut scratch)?;
         Some(String::from_utf8(text.to_vec()).unwrap())
     }
 
@@ -201,6 +262,30 @@ mod tests {
             ("numeric[]", "[2:3]={{.5},{1}}", "[2:3]={{0.5},{1}}"),
             ("double precision[]", "{}", "{}"),
             ("text", ".5", ".5"),
+            ("double precision", "12.25", "12.25"),
+            ("double precision", "123456789012345.5", "123456789012345.5"),
+            ("double precision", "10.5000000000000000", "10.5"),
+            ("real", "123456", "123456"),
+            ("real", "1234567", "1.234567e+06"),
+            ("date", "2024-02-05", "2024-02-05"),
+            ("date", "0044-03-15 BC", "0044-03-15 BC"),
+            ("date", "infinity", "infinity"),
+            ("timestamp without time zone", "2024-02-05 14:46:35.2", "2024-02-05 14:46:35.2"),
+            ("smalldatetime", "2003-04-12 04:05:00", "2003-04-12 04:05:00"),
+            ("timestamp with time zone", "2024-02-05 14:46:35.203057+08", "2024-02-05 06:46:35.203057+00"),
+            ("timestamp with time zone", "2024-02-05 06:46:35.5+00", "2024-02-05 06:46:35.5+00"),
+            ("timestamp with time zone", "2024-01-01 00:00:00+05:30", "2023-12-31 18:30:00+00"),
+            ("timestamp with time zone", "0001-01-01 00:00:00+01", "0001-12-31 23:00:00+00 BC"),
+            ("timestamp with time zone", "0044-03-15 12:00:00.25-03:30 BC", "0044-03-15 15:30:00.25+00 BC"),
+            ("timestamp with time zone", "-infinity", "-infinity"),
+            (
+                "timestamp with time zone[]",
+                "{\"2024-02-05 14:00:00+08\",NULL,infinity}",
+                "{\"2024-02-05 06:00:00+00\",NULL,infinity}",
+            ),
+            ("interval", "1 year 2 mons -3 days +04:05:06.7", "1 year 2 mons -3 days +04:05:06.7"),
+            ("interval", "-1 years -2 mons +3 days", "-1 years -2 mons +3 days"),
+            ("interval", "00:00:00", "00:00:00"),
         ] {
             assert_eq!(canonical(type_name, text).as_deref(), Some(expected), "{type_name} {text}");
         }
@@ -220,6 +305,20 @@ mod tests {
             ("double precision", "+1"),
             ("numeric[]", "1,2"),
             ("numeric[]", "{a}"),
+            ("date", "05.02.2024"),
+            ("date", "02-05-2024"),
+            ("date", "2024-02-05 00:00:00"),
+            ("timestamp without time zone", "05.02.2024 14:46:35"),
+            ("timestamp without time zone", "Mon Feb 05 14:46:35 2024"),
+            ("timestamp without time zone", "2024-02-05"),
+            ("timestamp with time zone", "05.02.2024 14:46:35 CET"),
+            ("timestamp with time zone", "2024-02-05 14:46:35"),
+            ("timestamp with time zone[]", "{\"05.02.2024 14:46:35 CET\"}"),
+            ("interval", "@ 1 day"),
+            ("interval", "P1DT2H"),
+            ("interval", "1-2 3 4:05:06"),
+            ("interval", "3 4:05:06"),
+            ("interval", ""),
         ] {
             assert_eq!(canonical(type_name, text), None, "{type_name} {text}");
         }

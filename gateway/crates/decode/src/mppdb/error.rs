@@ -62,12 +62,22 @@ pub enum Reason {
     /// COMMIT carries no LSN in this layout without sending-batch.
     #[error("the end of the transaction has no LSN in this layout")]
     NoCommitLsn,
-    /// A name is not UTF-8.
-    #[error("a name is not UTF-8")]
-    NotUtf8,
-    /// An insert or update without a new image: the server could not decode the row.
-    #[error("the server sent {0} without its row")]
-    EmptyImage(&'static str),
+    /// Text that the encoding of the database does not have.
+    #[error("{what} is not valid {encoding}")]
+    BadEncoding {
+        /// `schema.table.column` of a value, or what kind of name.
+        what: String,
+        /// The encoding, by PostgreSQL's name.
+        encoding: &'static str,
+    },
+    /// An insert or update without a new image (the server could not decode the row), or a delete without an old one.
+    #[error("the server sent {what} of {table} without its row")]
+    EmptyImage {
+        /// The kind of change.
+        what: &'static str,
+        /// `schema.table`.
+        table: String,
+    },
     /// The old image does not fit the table.
     #[error("the old image of {table} has a column the table does not have")]
     UnknownColumn {
@@ -95,9 +105,19 @@ pub enum Reason {
     /// The row alone passes what one batch can hold.
     #[error("the row is larger than a batch can hold")]
     RowTooLarge,
+    /// The place for transactions larger than memory failed.
+    #[error("the spill of a large transaction failed: {0}")]
+    Spill(String),
     /// The next id would pass 2^53 or the ordinal 2^32.
     #[error("{0} is used up")]
     Exhausted(&'static str),
+}
+
+impl Reason {
+    #[cold]
+    pub(super) fn spill(error: std::io::Error) -> Reason {
+        Reason::Spill(error.to_string())
+    }
 }
 
 impl RecordError {
@@ -112,12 +132,19 @@ impl RecordError {
         self
     }
 
+    /// Counts the place from so many bytes earlier.
+    #[cold]
+    pub(super) fn behind(mut self, bytes: usize) -> RecordError {
+        self.0.offset += bytes;
+        self
+    }
+
     /// Why.
     pub fn reason(&self) -> &Reason {
         &self.0.reason
     }
 
-    /// Byte of the record at which it was refused, from 0.
+    /// Byte at which it was refused, from 0: of the payload, or of the record where that was read alone.
     pub fn offset(&self) -> usize {
         self.0.offset
     }
@@ -135,18 +162,19 @@ impl RecordError {
             | Reason::Expected(_)
             | Reason::BadField { .. }
             | Reason::Malformed(_)
-            | Reason::Uneven { .. }
-            | Reason::NotUtf8 => "decode_bad_message",
+            | Reason::Uneven { .. } => "decode_bad_message",
+            Reason::BadEncoding { .. } => "decode_bad_encoding",
             Reason::AmbiguousName => "decode_ambiguous_name",
             Reason::Ddl => "decode_schema_change",
             Reason::OutOfSequence(_) => "decode_out_of_sequence",
             Reason::Missing(_) => "decode_missing_option",
             Reason::NoCommitLsn => "decode_no_commit_lsn",
-            Reason::EmptyImage(_) => "decode_empty_image",
+            Reason::EmptyImage { .. } => "decode_empty_image",
             Reason::UnknownColumn { .. } => "decode_unknown_column",
             Reason::KeyDisagreement { .. } => "key_disagreement",
             Reason::BadValue { .. } => "decode_bad_value",
             Reason::RowTooLarge => "decode_row_too_large",
+            Reason::Spill(_) => "spill_failed",
             Reason::Exhausted(_) => "decode_exhausted",
         }
     }
@@ -159,18 +187,27 @@ impl RecordError {
                 "start the stream with sending-batch=1, with decode-style b, or with serial decoding"
             }
             Reason::Missing(_) => "start the stream with include-xids=1 and include-timestamp=1",
-            Reason::NotUtf8 => "only databases with encoding UTF8 are supported",
-            Reason::EmptyImage(_) => {
-                "set REPLICA IDENTITY FULL on the table; if it is, the row was written under another version of the table \
-                 (a schema change in flight) or is compressed: leave the table out or copy it again"
+            Reason::BadEncoding { .. } => {
+                "correct the text at the source (the server checks no bytes that come in by COPY under some settings), or leave the \
+                 table out"
+            }
+            Reason::EmptyImage { what: "a delete", .. } => {
+                "set REPLICA IDENTITY FULL on the table; what was deleted before cannot be told from the log any more: leave the \
+                 table out until the stream is past it, then copy the table again"
+            }
+            Reason::EmptyImage { .. } => {
+                "the row was written under another version of the table (a schema change in flight) or is compressed: leave the \
+                 table out until the stream is past it, then copy the table again"
             }
             Reason::UnknownColumn { .. } | Reason::KeyDisagreement { .. } => {
                 "the table changed after these rows were written: drain the stream before such changes, or reset the task"
             }
             Reason::BadValue { .. } => {
-                "leave bytea_output at hex for the database (ALTER DATABASE ... RESET bytea_output)"
+                "a setting of the database or server changes how values print: reset DateStyle, IntervalStyle and bytea_output \
+                 (ALTER DATABASE ... RESET ...), then start again"
             }
             Reason::RowTooLarge => "leave the table out",
+            Reason::Spill(_) => "give the spill folder room and a disk that works",
             Reason::Exhausted(_) => "reset the task with a new number range",
             _ => {
                 "check that the decoding options of the server are those of the task (serial or parallel, decode-style, \
@@ -183,7 +220,7 @@ impl RecordError {
 impl std::fmt::Display for RecordError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Details { reason, offset, wal_start } = &*self.0;
-        write!(f, "{reason} (record at {wal_start}, byte {offset})")
+        write!(f, "{reason} (payload at {wal_start}, byte {offset})")
     }
 }
 
@@ -196,6 +233,10 @@ impl std::error::Error for RecordError {
 impl From<RecordError> for Failure {
     fn from(error: RecordError) -> Failure {
         let tried = format!("reading the stream of mppdb_decoding at {}", error.wal_start());
+        // A disk may have room or be mended by the next attempt, which reads everything again.
+        if matches!(error.reason(), Reason::Spill(_)) {
+            return Failure::transient("spill_failed", tried, error.to_string(), error.mend());
+        }
         Failure::definite(error.code(), tried, error.to_string(), error.mend())
     }
 }

@@ -7,6 +7,7 @@
 mod assembler;
 mod binary;
 mod canonical;
+mod date;
 mod decoder;
 mod error;
 mod json;
@@ -16,11 +17,13 @@ mod scan;
 mod tables;
 mod text;
 mod time;
+mod types;
 
-pub use decoder::{Limits, Mppdb, Step};
+pub use canonical::Numbers;
+pub use decoder::{Mppdb, Options, Payload, Step};
 pub use error::{Reason, RecordError};
 pub use row::{Row, RowColumn};
-pub use tables::{CatalogueColumn, CatalogueTable};
+pub use types::{CatalogueColumn, CatalogueTable};
 
 use millrace_batch::Lsn;
 use scan::Scan;
@@ -78,16 +81,19 @@ pub struct Frame<'a> {
     pub bytes: &'a [u8],
 }
 
+impl Layout {
+    /// Whether records stand behind their length and LSN.
+    fn is_framed(self, batched: bool) -> bool {
+        self == Layout::Binary || (batched && self != Layout::Serial)
+    }
+}
+
 /// Splits a payload into records. `batched`: the stream was started with `sending-batch=1`.
 ///
 /// # Errors
 /// The iterator ends behind the first error.
 pub fn frames(layout: Layout, batched: bool, payload: &[u8]) -> Frames<'_> {
-    Frames {
-        layout,
-        framed: layout == Layout::Binary || (batched && layout != Layout::Serial),
-        scan: Some(Scan::new(payload)),
-    }
+    Frames { layout, framed: layout.is_framed(batched), payload, at: Some(0), first: true }
 }
 
 /// Iterator of [`frames`].
@@ -95,52 +101,67 @@ pub fn frames(layout: Layout, batched: bool, payload: &[u8]) -> Frames<'_> {
 pub struct Frames<'a> {
     layout: Layout,
     framed: bool,
-    scan: Option<Scan<'a>>,
+    payload: &'a [u8],
+    at: Option<usize>,
+    first: bool,
 }
 
 impl<'a> Iterator for Frames<'a> {
     type Item = Result<Frame<'a>, RecordError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut scan = self.scan.take()?;
-        if !self.framed {
-            return Some(Ok(Frame { lsn: None, bytes: scan.rest() }));
-        }
-        match self.framed_record(&mut scan) {
-            Ok((Some(frame), more)) => {
-                self.scan = more.then_some(scan);
-                Some(Ok(frame))
-            }
-            Ok((None, _)) => None,
-            Err(error) => Some(Err(error)),
-        }
+        let mut at = self.at.take()?;
+        let first = std::mem::take(&mut self.first);
+        let frame = next_frame(self.layout, self.framed, self.payload, &mut at, first).transpose()?;
+        self.at = frame.is_ok().then_some(at);
+        Some(frame)
     }
 }
 
-impl<'a> Frames<'a> {
-    /// The next record and whether more may follow. Length zero ends a batch that a timer flushed; a separator F ends
-    /// any other payload of style b.
-    fn framed_record(&self, scan: &mut Scan<'a>) -> Result<(Option<Frame<'a>>, bool), RecordError> {
-        let length = scan.u32("the length of a record")? as usize;
-        if length == 0 {
-            scan.finish()?;
-            return Ok((None, false));
-        }
-        let Some(length) = length.checked_sub(8) else {
-            return Err(scan.error(Reason::Malformed("the length of a record")));
-        };
-        let lsn = Some(Lsn(scan.u64("an LSN")?));
-        let frame = Some(Frame { lsn, bytes: scan.take(length, "a record")? });
-        if self.layout != Layout::Binary {
-            return Ok((frame, true));
-        }
+/// The record at a place of a payload, and the place behind it. Length zero ends a batch that a timer flushed; a separator F ends any
+/// other payload of style b, and the place is then the payload's end.
+#[inline]
+fn next_frame<'a>(
+    layout: Layout,
+    framed: bool,
+    payload: &'a [u8],
+    at: &mut usize,
+    first: bool,
+) -> Result<Option<Frame<'a>>, RecordError> {
+    if !framed {
+        *at = payload.len();
+        return Ok(first.then_some(Frame { lsn: None, bytes: payload }));
+    }
+    if layout == Layout::Binary && !first && *at == payload.len() {
+        return Ok(None);
+    }
+    let mut scan = Scan::behind(payload, *at);
+    let length = scan.u32("the length of a record")? as usize;
+    if length == 0 {
+        scan.finish()?;
+        *at = payload.len();
+        return Ok(None);
+    }
+    let Some(length) = length.checked_sub(8) else {
+        return Err(scan.error(Reason::Malformed("the length of a record")));
+    };
+    let lsn = Some(Lsn(scan.u64("an LSN")?));
+    let frame = Some(Frame { lsn, bytes: scan.take(length, "a record")? });
+    if layout == Layout::Binary {
         match scan.u8("a separator")? {
-            b'P' => Ok((frame, true)),
-            b'F' if matches!(scan.rest(), [] | [0, 0, 0, 0]) => Ok((frame, false)),
-            b'F' => Err(scan.error(Reason::Trailing(scan.rest().len()))),
-            other => Err(scan.error(Reason::BadField { field: "a separator", value: u32::from(other) })),
+            // Another record or a zero length must follow.
+            b'P' if scan.rest().is_empty() => return Err(scan.error(Reason::Truncated("the length of a record"))),
+            b'P' => {}
+            b'F' if matches!(scan.rest(), [] | [0, 0, 0, 0]) => {
+                *at = payload.len();
+                return Ok(frame);
+            }
+            b'F' => return Err(scan.error(Reason::Trailing(scan.rest().len()))),
+            other => return Err(scan.error(Reason::BadField { field: "a separator", value: u32::from(other) })),
         }
     }
+    *at = scan.at();
+    Ok(frame)
 }
 
 /// Reads one record; a row's columns go to `row`, whose buffers are kept.

@@ -16,6 +16,11 @@ impl<'a> Scan<'a> {
         Scan { all: record, at: 0 }
     }
 
+    /// The same from a place on.
+    pub(super) fn behind(record: &'a [u8], at: usize) -> Scan<'a> {
+        Scan { all: record, at: at.min(record.len()) }
+    }
+
     #[inline]
     pub(super) fn rest(&self) -> &'a [u8] {
         &self.all[self.at..]

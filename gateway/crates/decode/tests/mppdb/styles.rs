@@ -2,10 +2,10 @@
 
 use crate::recording::{self, Payload};
 use millrace_batch::{Batch, Cell, Lsn, RelationLog, ReplicaIdentity, marks};
-use millrace_decode::Start;
 use millrace_decode::mppdb::{
-    CatalogueColumn, CatalogueTable, Frame, Layout, Limits, Mppdb, Record, Row, Step, frames, parse,
+    CatalogueColumn, CatalogueTable, Frame, Layout, Mppdb, Options, Record, Row, Step, frames, parse,
 };
+use millrace_decode::{NoSpill, Start};
 use std::collections::{BTreeMap, HashMap};
 
 /// Type names (of serial rows) and OIDs (of style b rows) of every column: what a catalogue would say.
@@ -24,7 +24,7 @@ impl Catalogue {
             for column in row.new_image().chain(row.old_image()) {
                 let name = text(column.name);
                 if !known.iter().any(|known| known.name == name) {
-                    known.push(CatalogueColumn { name: name.clone(), type_name: String::new(), type_oid: 0 });
+                    known.push(CatalogueColumn { name: name.clone(), ..CatalogueColumn::default() });
                 }
                 let known = known.iter_mut().find(|known| known.name == name).unwrap();
                 if layout == Layout::Binary {
@@ -81,7 +81,7 @@ fn decode(
 ) -> (Transactions, Vec<Lsn>) {
     let log = RelationLog::new();
     let start = Start { shard: 0, shards: 1, database: "og".to_owned(), end_lsn: Lsn(0), next_id: 0 };
-    let mut decoder = Mppdb::new(layout, start, log.clone(), Limits { transaction_bytes: 1 << 24 });
+    let mut decoder = Mppdb::new(Options::new(layout), start, log.clone(), Box::new(NoSpill));
     let mut batch = Batch::new(0);
     let mut out = Transactions::new();
     let mut order = Vec::new();
@@ -98,12 +98,12 @@ fn decode(
             let mut step = decoder.record(payload.wal_start, frame);
             if step == Ok(Step::TableNeeded) {
                 let (schema, table) = decoder.needed().map(|(s, t)| (s.to_owned(), t.to_owned())).unwrap();
-                decoder.set_table(&schema, &table, catalogue.answer(&schema, &table));
+                decoder.set_table(catalogue.answer(&schema, &table));
                 step = decoder.record(payload.wal_start, frame);
             }
             match step {
                 Ok(Step::Commit) => {
-                    assert!(decoder.release(&mut batch, usize::MAX));
+                    assert_eq!(decoder.release(&mut batch), Ok(true));
                     let commit = batch.commits()[0];
                     order.push(commit.end_lsn);
                     assert_eq!(commit.after as usize, batch.len());
