@@ -33,7 +33,7 @@ pub(crate) struct Asker {
 
 impl Asker {
     pub fn new(config: &KafkaConfig, tried: &'static str) -> Result<Asker, Failure> {
-        let reports = Reports::new(Arc::new(Deliveries::new(64)), tried);
+        let reports = Reports::new(config, Arc::new(Deliveries::new(64)), tried);
         let client = ThreadedProducer::from_config_and_context(&config.client()?, reports.clone())
             .map_err(|error| bad_config(&error))?;
         Ok(Asker { client, reports })

@@ -9,7 +9,7 @@ use millrace_batch::Failure;
 use rdkafka::ClientConfig;
 use zeroize::Zeroizing;
 
-use crate::properties::refused_property;
+use crate::{TokenSource, properties::refused_property, stores};
 
 /// A secret text: never printed, wiped when dropped (I9).
 #[derive(Clone, PartialEq, Eq)]
@@ -57,17 +57,46 @@ impl Protocol {
     }
 }
 
-/// Files of the TLS protocols. The broker's certificate and host name are always verified.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A store as Java tools write it, or PEM; which one it is is told by its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// The file.
+    pub path: PathBuf,
+    /// Its password, where it has one.
+    pub password: Option<Secret>,
+}
+
+/// Files of the TLS protocols. The broker's certificate is always verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// PEM file of the authorities to trust; `None`: those of the system.
+    /// PEM file of the authorities to trust; `None` here and in `trust_store`: those of the system.
     pub ca: Option<PathBuf>,
+    /// Store of the authorities to trust, instead of `ca`.
+    pub trust_store: Option<Store>,
     /// PEM file of the client certificate.
     pub cert: Option<PathBuf>,
     /// PEM file of its key.
     pub key: Option<PathBuf>,
-    /// Password of that key.
+    /// Store of the client certificate and key, instead of `cert` and `key`.
+    pub key_store: Option<Store>,
+    /// Password of the key itself.
     pub key_password: Option<Secret>,
+    /// Whether the certificate must be the host's; `false` only where brokers are reached under names that it does not have.
+    pub verify_host: bool,
+}
+
+impl Default for Tls {
+    fn default() -> Tls {
+        Tls {
+            ca: None,
+            trust_store: None,
+            cert: None,
+            key: None,
+            key_store: None,
+            key_password: None,
+            verify_host: true,
+        }
+    }
 }
 
 /// How the client logs in.
@@ -79,6 +108,10 @@ pub enum SaslMechanism {
     ScramSha256,
     /// Salted challenge and response with SHA-512.
     ScramSha512,
+    /// A bearer token.
+    OauthBearer,
+    /// A Kerberos ticket, taken with a key table; only where the build has it.
+    Gssapi,
 }
 
 impl SaslMechanism {
@@ -87,20 +120,53 @@ impl SaslMechanism {
             SaslMechanism::Plain => "PLAIN",
             SaslMechanism::ScramSha256 => "SCRAM-SHA-256",
             SaslMechanism::ScramSha512 => "SCRAM-SHA-512",
+            SaslMechanism::OauthBearer => "OAUTHBEARER",
+            SaslMechanism::Gssapi => "GSSAPI",
         }
     }
 }
 
 /// Login of the SASL protocols.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sasl {
-    /// Mechanism.
-    pub mechanism: SaslMechanism,
-    /// Who logs in.
-    pub username: String,
-    /// Its password.
-    pub password: Secret,
+pub enum Sasl {
+    /// PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512.
+    Password {
+        /// One of these three.
+        mechanism: SaslMechanism,
+        /// Who logs in.
+        username: String,
+        /// Its password.
+        password: Secret,
+    },
+    /// OAUTHBEARER.
+    Token(TokenSource),
+    /// GSSAPI.
+    Kerberos(Kerberos),
 }
+
+impl Sasl {
+    fn mechanism(&self) -> SaslMechanism {
+        match self {
+            Sasl::Password { mechanism, .. } => *mechanism,
+            Sasl::Token(_) => SaslMechanism::OauthBearer,
+            Sasl::Kerberos(_) => SaslMechanism::Gssapi,
+        }
+    }
+}
+
+/// Login with Kerberos. `kinit` keeps the ticket fresh; the library runs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kerberos {
+    /// Principal that logs in, as `name@REALM`.
+    pub principal: String,
+    /// Its key table.
+    pub keytab: PathBuf,
+    /// First part of the brokers' principal, mostly `kafka`.
+    pub service: String,
+}
+
+/// Whether this build can log in with Kerberos.
+pub const HAS_GSSAPI: bool = cfg!(feature = "gssapi");
 
 /// `compression.type`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -200,6 +266,32 @@ impl KafkaConfig {
         if self.tls.cert.is_some() != self.tls.key.is_some() {
             found.push("tls: cert and key go together".to_owned());
         }
+        if self.tls.ca.is_some() && self.tls.trust_store.is_some() {
+            found.push("tls: ca or trust_store, not both".to_owned());
+        }
+        if self.tls.cert.is_some() && self.tls.key_store.is_some() {
+            found.push("tls: cert and key, or key_store".to_owned());
+        }
+        match &self.sasl {
+            Some(Sasl::Kerberos(_)) if !HAS_GSSAPI => {
+                found.push("sasl: this build has no GSSAPI (cargo feature \"gssapi\")".to_owned());
+            }
+            Some(Sasl::Kerberos(kerberos)) => {
+                // These go into a command line of librdkafka's.
+                let plain = |text: &str| {
+                    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-/@".contains(c))
+                };
+                let keytab = kerberos.keytab.to_str().unwrap_or_default();
+                if ![kerberos.principal.as_str(), keytab, &kerberos.service].into_iter().all(plain) {
+                    let rule = "sasl: principal, keytab and service have letters, digits, '.', '_', '-', '/' and '@'";
+                    found.push(rule.to_owned());
+                }
+            }
+            Some(Sasl::Password { mechanism: SaslMechanism::OauthBearer | SaslMechanism::Gssapi, .. }) => {
+                found.push("sasl: the mechanism takes no password".to_owned());
+            }
+            _ => {}
+        }
         if self.linger > Duration::from_secs(900) {
             found.push("linger: at most 900 s".to_owned());
         }
@@ -216,6 +308,14 @@ impl KafkaConfig {
             found.extend(refused_property(name).map(|why| format!("extra.{name}: {why}")));
         }
         found
+    }
+
+    /// Where the token of the login comes from, if it is one of a token.
+    pub(crate) fn token(&self) -> Option<&TokenSource> {
+        match &self.sasl {
+            Some(Sasl::Token(source)) => Some(source),
+            _ => None,
+        }
     }
 
     /// Properties of any client: where the brokers are and how to reach them.
@@ -240,7 +340,8 @@ impl KafkaConfig {
         client.set("allow.auto.create.topics", "false");
         if matches!(self.protocol, Protocol::Ssl | Protocol::SaslSsl) {
             client.set("enable.ssl.certificate.verification", "true");
-            client.set("ssl.endpoint.identification.algorithm", "https");
+            let check = if self.tls.verify_host { "https" } else { "none" };
+            client.set("ssl.endpoint.identification.algorithm", check);
         }
         for (name, path) in [
             ("ssl.ca.location", &self.tls.ca),
@@ -251,13 +352,31 @@ impl KafkaConfig {
                 client.set(name, path.display().to_string());
             }
         }
-        if let Some(password) = &self.tls.key_password {
+        if let Some(store) = &self.tls.trust_store {
+            client.set("ssl.ca.pem", stores::trusted(&store.path, store.password.as_ref())?);
+        }
+        if let Some(store) = &self.tls.key_store {
+            let password = self.tls.key_password.as_ref();
+            let identity = stores::identity(&store.path, store.password.as_ref(), password)?;
+            client.set("ssl.certificate.pem", identity.certificates);
+            client.set("ssl.key.pem", identity.key.expose());
+        } else if let Some(password) = &self.tls.key_password {
             client.set("ssl.key.password", password.expose());
         }
         if let Some(sasl) = &self.sasl {
-            client.set("sasl.mechanism", sasl.mechanism.as_str());
-            client.set("sasl.username", &sasl.username);
-            client.set("sasl.password", sasl.password.expose());
+            client.set("sasl.mechanism", sasl.mechanism().as_str());
+            match sasl {
+                Sasl::Password { username, password, .. } => {
+                    client.set("sasl.username", username);
+                    client.set("sasl.password", password.expose());
+                }
+                Sasl::Token(_) => {}
+                Sasl::Kerberos(kerberos) => {
+                    client.set("sasl.kerberos.principal", &kerberos.principal);
+                    client.set("sasl.kerberos.keytab", kerberos.keytab.display().to_string());
+                    client.set("sasl.kerberos.service.name", &kerberos.service);
+                }
+            }
         }
         Ok(client)
     }
@@ -304,7 +423,7 @@ mod tests {
     fn librdkafka_takes_every_field() {
         let mut config = KafkaConfig::new(["a:1", "b:2"]);
         config.protocol = Protocol::SaslSsl;
-        config.sasl = Some(Sasl {
+        config.sasl = Some(Sasl::Password {
             mechanism: SaslMechanism::ScramSha512,
             username: "u".into(),
             password: Secret::new("hunter2"),

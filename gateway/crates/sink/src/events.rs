@@ -11,6 +11,7 @@ use std::sync::{
 use millrace_batch::Failure;
 use rdkafka::{
     ClientContext, Message,
+    client::OAuthToken,
     config::RDKafkaLogLevel,
     error::KafkaError,
     producer::{DeliveryResult, ProducerContext},
@@ -19,7 +20,8 @@ use rdkafka::{
 use tokio::sync::Notify;
 
 use crate::{
-    failure::{of_code, refuses_connection},
+    KafkaConfig, TokenSource,
+    failure::{cause_of, of_code, refuses_connection},
     ring::AckRing,
 };
 
@@ -143,13 +145,15 @@ pub(crate) struct Reports {
     pub deliveries: std::sync::Arc<Deliveries>,
     /// What the client is for, in a failure's first part.
     pub tried: &'static str,
+    /// Where the token of an OAUTHBEARER login comes from.
+    pub token: Option<TokenSource>,
     /// The last thing librdkafka said about the connection: what a time-out does not tell.
     pub said: std::sync::Arc<Mutex<String>>,
 }
 
 impl Reports {
-    pub fn new(deliveries: std::sync::Arc<Deliveries>, tried: &'static str) -> Reports {
-        Reports { deliveries, tried, said: Default::default() }
+    pub fn new(config: &KafkaConfig, deliveries: std::sync::Arc<Deliveries>, tried: &'static str) -> Reports {
+        Reports { deliveries, tried, token: config.token().cloned(), said: Default::default() }
     }
 
     /// The failure that came by callback; else one for `code`, with the last word about the connection.
@@ -164,6 +168,14 @@ impl Reports {
 }
 
 impl ClientContext for Reports {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    /// Asked for at the start and when most of a token's life is over; a failure is asked again after ten seconds.
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        let source = self.token.as_ref().ok_or("the login has no token")?;
+        Ok(source.read()?)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
@@ -178,7 +190,7 @@ impl ClientContext for Reports {
 
     /// A refused login shows only here: the records themselves would wait for ever.
     fn error(&self, error: KafkaError, reason: &str) {
-        let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+        let code = cause_of(error.rdkafka_error_code().unwrap_or(Code::Unknown), reason);
         if refuses_connection(code, reason) {
             self.deliveries.fail(of_code(code, self.tried, reason));
         } else {

@@ -15,6 +15,13 @@ pub(crate) fn refuses_connection(code: Code, reason: &str) -> bool {
     }
 }
 
+/// The code behind a code: a broker that wants a client certificate, or does not accept the one it got, says so in a TLS alert after
+/// the handshake, and librdkafka reports a connection that was lost.
+pub(crate) fn cause_of(code: Code, reason: &str) -> Code {
+    let alert = code == Code::BrokerTransportFailure && reason.contains("SSL alert number");
+    if alert && reason.contains("certificate") { Code::SSL } else { code }
+}
+
 /// The failure for a code. `why` is the peer's or the library's own text.
 pub(crate) fn of_code(code: Code, tried: impl Into<String>, why: impl Into<String>) -> Failure {
     let (tried, why) = (tried.into(), why.into());
@@ -114,5 +121,8 @@ mod tests {
         assert!(refuses_connection(Code::SSL, "broker certificate could not be verified"));
         assert!(!refuses_connection(Code::SSL, "connection reset by peer"));
         assert!(!refuses_connection(Code::BrokerTransportFailure, "certificate"));
+        assert_eq!(cause_of(Code::BrokerTransportFailure, "certificate"), Code::BrokerTransportFailure);
+        let alert = "Receive failed: error:0A000412:SSL routines::sslv3 alert bad certificate: SSL alert number 42";
+        assert_eq!(cause_of(Code::BrokerTransportFailure, alert), Code::SSL);
     }
 }

@@ -91,7 +91,7 @@ impl PositionTopic {
         client.set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string());
         client.set("message.max.bytes", "1048588");
         client.set("linger.ms", "0");
-        let reports = Reports::new(Arc::new(Deliveries::new(64)), "writing the position");
+        let reports = Reports::new(config, Arc::new(Deliveries::new(64)), "writing the position");
         let native =
             ThreadedProducer::from_config_and_context(&client, reports.clone()).map_err(|error| bad_config(&error))?;
         let mut store = PositionTopic { native, reports, options: options.clone(), sent: 0, spent: None };

@@ -21,6 +21,7 @@ use sys::rd_kafka_vtype_t as Part;
 
 use crate::{
     KafkaConfig,
+    admin::bad_config,
     events::{Deliveries, Reports},
     failure::of_code,
     gate::Gates,
@@ -70,15 +71,9 @@ impl Producer {
     /// Errors: definite `kafka_config` where librdkafka does not take the settings.
     pub fn start(config: &KafkaConfig) -> Result<Producer, Failure> {
         let deliveries = Arc::new(Deliveries::new(RING_RECORDS));
-        let reports = Reports::new(deliveries.clone(), "producing to Kafka");
-        let native = Native::from_config_and_context(&config.producer(QUEUE_RECORDS)?, reports).map_err(|error| {
-            Failure::definite(
-                "kafka_config",
-                "starting the Kafka producer",
-                error.to_string(),
-                "correct the Kafka settings",
-            )
-        })?;
+        let reports = Reports::new(config, deliveries.clone(), "producing to Kafka");
+        let native = Native::from_config_and_context(&config.producer(QUEUE_RECORDS)?, reports)
+            .map_err(|error| bad_config(&error))?;
         Ok(Producer {
             native: Arc::new(native),
             deliveries,

@@ -52,7 +52,7 @@ impl Reader {
         for (name, value) in extra {
             client.set(*name, *value);
         }
-        let reports = Reports::new(std::sync::Arc::new(Deliveries::new(64)), "reading the position");
+        let reports = Reports::new(config, std::sync::Arc::new(Deliveries::new(64)), "reading the position");
         let consumer =
             BaseConsumer::from_config_and_context(&client, reports.clone()).map_err(|error| bad_config(&error))?;
         Ok(Reader { consumer, reports, topic: topic.to_owned(), deadline: Instant::now() + patience })

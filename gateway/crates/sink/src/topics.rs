@@ -83,6 +83,7 @@ impl Topics {
         let admin = AdminClient::from_config_and_context(&config.client()?, asker.reports.clone())
             .map_err(|error| bad_config(&error))?;
         let topics = Topics { asker, admin };
+        topics.renew_login()?;
         topics.asker.metadata(PATIENCE)?;
         Ok(topics)
     }
@@ -140,6 +141,15 @@ impl Topics {
         Ok(found)
     }
 
+    /// Nothing serves the events of an admin client, so a token is given to it before it is used.
+    fn renew_login(&self) -> Result<(), Failure> {
+        let Some(token) = &self.asker.reports.token else { return Ok(()) };
+        token.give(self.admin.inner()).map_err(|why| {
+            let mend = "renew the token, or correct where it comes from";
+            Failure::definite("kafka_authentication", "logging in to Kafka with a token", why, mend)
+        })
+    }
+
     fn create(&self, missing: &[&TopicWanted]) -> Result<Vec<String>, Failure> {
         let new: Vec<NewTopic<'_>> = missing
             .iter()
@@ -150,6 +160,7 @@ impl Topics {
                 topic.settings.iter().fold(new, |new, (name, value)| new.set(name, value))
             })
             .collect();
+        self.renew_login()?;
         let options = AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
         let results = block_on(self.admin.create_topics(&new, &options)).map_err(|error| self.asker.explain(&error))?;
         let mut created = Vec::new();
@@ -196,6 +207,10 @@ impl Topics {
     fn read_settings(&self, topics: &mut [TopicState]) {
         // The demo's broker has no settings to read, and would be waited for in vain.
         if self.asker.cluster_id(Duration::from_secs(1)).is_some_and(|id| id.starts_with(MOCK_CLUSTER)) {
+            return;
+        }
+        if let Err(failure) = self.renew_login() {
+            tracing::warn!(code = failure.code, "{failure}; size limits of topics are unknown");
             return;
         }
         let options = AdminOptions::new().request_timeout(Some(PATIENCE));

@@ -20,6 +20,11 @@ pub struct Kafka {
     _dir: tempfile::TempDir,
 }
 
+/// What a broker of its own kind builds on.
+pub struct Listeners {
+    pub sasl_port: u16,
+}
+
 /// The broker that tests share which do not disturb it.
 pub fn shared() -> &'static Kafka {
     static SHARED: OnceLock<Kafka> = OnceLock::new();
@@ -41,13 +46,18 @@ fn libs() -> PathBuf {
     libs
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Kafka {
     /// Formats a data folder and starts a broker on free ports.
     pub fn start() -> Kafka {
+        Kafka::start_with(&|_| String::new(), &[])
+    }
+
+    /// As [`Self::start`]; `more` makes further lines of server.properties from the plain and SASL listeners, `users` are options of the format.
+    pub fn start_with(more: &dyn Fn(&Listeners) -> String, users: &[&str]) -> Kafka {
         let dir = tempfile::tempdir().unwrap();
         let (port, sasl_port, controller) = (free_port(), free_port(), free_port());
         let sources = root().join("tests/kafka");
@@ -67,6 +77,10 @@ transaction.abort.timed.out.transaction.cleanup.interval.ms=500
         .replace("@BROKER@", &port.to_string())
         .replace("@CONTROLLER@", &controller.to_string())
         .replace("@DATA@", &dir.path().join("data").display().to_string());
+        let listeners = Listeners { sasl_port };
+        let properties = format!("{properties}{}\n", more(&listeners))
+            .replace("@BROKER@", &port.to_string())
+            .replace("@CONTROLLER@", &controller.to_string());
         let properties_path = dir.path().join("server.properties");
         std::fs::write(&properties_path, properties).unwrap();
         let class_path = format!("{}/*", libs().display());
@@ -75,6 +89,7 @@ transaction.abort.timed.out.transaction.cleanup.interval.ms=500
             .args(["-XX:TieredStopAtLevel=1", "-cp", &class_path, "kafka.tools.StorageTool", "format", "--standalone"])
             .args(["-t", "AAAAAAAAAAAAAAAAAAAAAA", "-c"])
             .arg(&properties_path)
+            .args(users)
             .output()
             .unwrap();
         assert!(format.status.success(), "format: {}", String::from_utf8_lossy(&format.stderr));

@@ -8,6 +8,7 @@ mod kafka;
 mod order;
 mod positions;
 mod read;
+mod security;
 mod topics;
 
 use std::time::{Duration, Instant};

@@ -55,8 +55,11 @@ fn a_refused_login_is_definite_and_shows_no_password() {
     let config = |password: &str| {
         let mut config = KafkaConfig::new([kafka::shared().sasl_address()]);
         config.protocol = Protocol::SaslPlaintext;
-        config.sasl =
-            Some(Sasl { mechanism: SaslMechanism::Plain, username: user.to_owned(), password: Secret::new(password) });
+        config.sasl = Some(Sasl::Password {
+            mechanism: SaslMechanism::Plain,
+            username: user.to_owned(),
+            password: Secret::new(password),
+        });
         config
     };
     assert!(Topics::connect(&config(password)).is_ok());
