@@ -7,15 +7,14 @@ use crate::config::{self, Problem, Problems, SecretSource, Task};
 /// Loads a task file, and refuses one whose secrets name environment variables that are not set.
 pub(super) fn load(file: &Path) -> Result<Task, Problems> {
     let task = config::load(file)?;
-    let secrets = [("source.password", &task.source.password), ("sink.password", &task.sink.password)];
-    let missing = |(path, source): (&str, &Option<SecretSource>)| match source {
-        Some(source @ SecretSource::Env(_)) => source.resolve().err().map(|failure| Problem {
+    let missing = |(path, source): (&'static str, &SecretSource)| match source {
+        SecretSource::Env(_) => source.resolve().err().map(|failure| Problem {
             path: path.to_owned(),
             rule: format!("{}: {}", failure.tried, failure.why),
             value: None,
         }),
         _ => None,
     };
-    let problems: Vec<Problem> = secrets.into_iter().filter_map(missing).collect();
+    let problems: Vec<Problem> = task.secrets().filter_map(missing).collect();
     if problems.is_empty() { Ok(task) } else { Err(Problems { problems }) }
 }

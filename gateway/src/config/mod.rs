@@ -83,6 +83,22 @@ pub struct Task {
     pub admin: Admin,
 }
 
+impl Task {
+    /// Every secret the task names, with its key.
+    pub fn secrets(&self) -> impl Iterator<Item = (&'static str, &SecretSource)> {
+        let sink = &self.sink;
+        let all = [
+            ("source.password", &self.source.password),
+            ("sink.password", &sink.password),
+            ("sink.token", &sink.token),
+            ("sink.trust_store_password", &sink.trust_store_password),
+            ("sink.key_store_password", &sink.key_store_password),
+            ("sink.key_password", &sink.key_password),
+        ];
+        all.into_iter().filter_map(|(key, secret)| Some((key, secret.as_ref()?)))
+    }
+}
+
 /// The JSON Schema (2020-12) of a task file, nothing behind references.
 pub fn schema() -> serde_json::Value {
     let settings = schemars::generate::SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);

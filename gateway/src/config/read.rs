@@ -85,12 +85,17 @@ fn values(mut table: Table, problems: &mut Problems) -> Option<Task> {
             // What serde says before the comma repeats the value.
             None => message.rsplit_once(", expected ").map_or(message.clone(), |(_, what)| format!("must be {what}")),
         };
-        let shown = (!path.contains("password")).then(|| shown(&value)).flatten();
+        let shown = (!is_secret(&path)).then(|| shown(&value)).flatten();
         problems.add(path, rule, shown);
         // A refused value may have been required or have had a derived default.
         derive::required(&mut table, problems);
         derive::fill(&mut table);
     }
+}
+
+/// Whether a key, or the last key of a path, holds a secret: its value is never shown (I9).
+fn is_secret(path: &str) -> bool {
+    path.contains("password") || path.rsplit('.').next() == Some("token")
 }
 
 /// Takes the value at the path out of the table; gives it and its path in the file.
@@ -106,7 +111,7 @@ fn remove(table: &mut Table, segments: &[Segment], gone: &mut BTreeMap<String, V
             (Place::Table(table), Segment::Map { key }) => {
                 path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 // A secret's own keys are part of its value.
-                if last || table.get(key.as_str()).is_some_and(|_| key == "password") {
+                if last || table.get(key.as_str()).is_some_and(|_| is_secret(key)) {
                     return table.remove(key.as_str()).map(|value| (path, value));
                 }
                 table.get_mut(key.as_str())
@@ -203,9 +208,12 @@ fn rebase(task: &mut Task, folder: &Path) {
         }
     };
     secret(&mut task.source.password);
-    secret(&mut task.sink.password);
+    let sink = &mut task.sink;
+    let secrets = [&mut sink.password, &mut sink.token, &mut sink.trust_store_password];
+    let secrets = secrets.into_iter().chain([&mut sink.key_store_password, &mut sink.key_password]);
+    secrets.for_each(secret);
     let modules = &mut task.modules;
-    let own: [&mut Option<PathBuf>; 9] = [
+    let own: [&mut Option<PathBuf>; 12] = [
         &mut task.source.root_cert,
         &mut task.source.client_cert,
         &mut task.source.client_key,
@@ -213,6 +221,9 @@ fn rebase(task: &mut Task, folder: &Path) {
         &mut task.sink.ca,
         &mut task.sink.cert,
         &mut task.sink.key,
+        &mut task.sink.trust_store,
+        &mut task.sink.key_store,
+        &mut task.sink.kerberos_keytab,
         &mut task.position.path,
         &mut task.admin.status_file,
     ];

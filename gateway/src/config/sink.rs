@@ -65,6 +65,12 @@ pub enum SaslMechanism {
     /// Salted challenge and response with SHA-512.
     #[serde(rename = "SCRAM-SHA-512")]
     ScramSha512,
+    /// A bearer token.
+    #[serde(rename = "OAUTHBEARER")]
+    OauthBearer,
+    /// A Kerberos ticket; only in builds with the cargo feature gssapi.
+    #[serde(rename = "GSSAPI")]
+    Gssapi,
 }
 
 impl SaslMechanism {
@@ -74,6 +80,8 @@ impl SaslMechanism {
             SaslMechanism::Plain => "PLAIN",
             SaslMechanism::ScramSha256 => "SCRAM-SHA-256",
             SaslMechanism::ScramSha512 => "SCRAM-SHA-512",
+            SaslMechanism::OauthBearer => "OAUTHBEARER",
+            SaslMechanism::Gssapi => "GSSAPI",
         }
     }
 }
@@ -122,21 +130,54 @@ pub struct Sink {
     /// How the client logs in; for the sasl protocols.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sasl_mechanism: Option<SaslMechanism>,
-    /// Who logs in; for the sasl protocols.
+    /// Who logs in; for PLAIN and SCRAM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
-    /// Its password; for the sasl protocols.
+    /// Its password; for PLAIN and SCRAM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<SecretSource>,
+    /// Bearer token; for OAUTHBEARER. A file is read anew at every login and before the token expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<SecretSource>,
+    /// Whether the SCRAM user is a delegation token; refused, because librdkafka cannot say so to the brokers.
+    #[serde(default)]
+    pub delegation_token: bool,
+    /// Principal that logs in, as name@REALM; for GSSAPI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kerberos_principal: Option<String>,
+    /// Its key table; for GSSAPI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kerberos_keytab: Option<PathBuf>,
+    /// First part of the brokers' principal; for GSSAPI.
+    #[serde(default = "kafka_service")]
+    pub kerberos_service: String,
     /// PEM file of the authorities to trust; absent: those of the system. For the ssl protocols.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
+    /// Store of the authorities to trust, in place of ca: JKS, PKCS12 or PEM, told by its content. For the ssl protocols.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_store: Option<PathBuf>,
+    /// Its password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_store_password: Option<SecretSource>,
+    /// Whether the broker's certificate must be the host's (endpoint identification "https"). For the ssl protocols.
+    #[serde(default = "yes")]
+    pub verify_host: bool,
     /// PEM file of the client certificate. For the ssl protocols.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cert: Option<PathBuf>,
     /// PEM file of its key. For the ssl protocols.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
+    /// Store of the client certificate and its key, in place of cert and key: JKS, PKCS12 or PEM. For the ssl protocols.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_store: Option<PathBuf>,
+    /// Its password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_store_password: Option<SecretSource>,
+    /// Password of the key itself, where it has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_password: Option<SecretSource>,
     /// Compression of what is produced.
     #[serde(default = "uncompressed")]
     pub compression: Compression,
@@ -164,6 +205,10 @@ fn plaintext() -> Protocol {
     Protocol::Plaintext
 }
 
+fn kafka_service() -> String {
+    "kafka".to_owned()
+}
+
 fn uncompressed() -> Compression {
     Compression::None
 }
@@ -189,7 +234,7 @@ fn never() -> Span {
 }
 
 /// Properties the task file may not name, with the key or the reason that stands for them.
-const OWN_PROPERTIES: [(&str, &str); 33] = [
+const OWN_PROPERTIES: [(&str, &str); 39] = [
     ("bootstrap.servers", "is sink.brokers"),
     ("metadata.broker.list", "is sink.brokers"),
     ("security.protocol", "is sink.protocol"),
@@ -197,6 +242,12 @@ const OWN_PROPERTIES: [(&str, &str); 33] = [
     ("sasl.mechanisms", "is sink.sasl_mechanism"),
     ("sasl.username", "is sink.username"),
     ("sasl.password", "is sink.password"),
+    ("sasl.kerberos.principal", "is sink.kerberos_principal"),
+    ("sasl.kerberos.keytab", "is sink.kerberos_keytab"),
+    ("sasl.kerberos.service.name", "is sink.kerberos_service"),
+    ("ssl.keystore.location", "is sink.key_store"),
+    ("ssl.truststore.location", "is sink.trust_store"),
+    ("ssl.endpoint.identification.algorithm", "is sink.verify_host"),
     ("ssl.ca.location", "is sink.ca"),
     ("ssl.certificate.location", "is sink.cert"),
     ("ssl.key.location", "is sink.key"),
@@ -246,30 +297,8 @@ impl Sink {
         if kafka && !(1..=10).contains(&self.brokers.len()) {
             problems.refuse(&["sink.brokers", "sink.kind"], "must name 1 to 10 brokers");
         }
-        let login = [
-            ("sink.sasl_mechanism", self.sasl_mechanism.is_some()),
-            ("sink.username", self.username.is_some()),
-            ("sink.password", self.password.is_some()),
-        ];
-        for (path, given) in login {
-            if given != self.protocol.has_login() {
-                let rule = if given {
-                    "has no effect: the protocol is not sasl_plaintext or sasl_ssl"
-                } else {
-                    "is missing: the sasl protocols need sasl_mechanism, username and password"
-                };
-                problems.refuse(&[path, "sink.protocol"], rule);
-            }
-        }
-        for (path, given) in [("sink.ca", &self.ca), ("sink.cert", &self.cert), ("sink.key", &self.key)] {
-            if given.is_some() && !self.protocol.has_tls() {
-                problems.refuse(&[path, "sink.protocol"], "has no effect: the protocol is not ssl or sasl_ssl");
-            }
-        }
-        if self.cert.is_some() != self.key.is_some() {
-            let path = if self.key.is_some() { "sink.cert" } else { "sink.key" };
-            problems.refuse(&[path, "sink.cert", "sink.key"], "is missing: cert and key go together");
-        }
+        self.check_login(problems);
+        self.check_tls(problems);
         for name in self.properties.keys() {
             if let Some(why) = refuses_property(name) {
                 problems.refuse(&[&format!("sink.properties.{name}")], why);
@@ -285,6 +314,98 @@ impl Sink {
         }
         if self.queue < self.max_message {
             problems.refuse(&["sink.queue", "sink.max_message"], "must be at least sink.max_message");
+        }
+    }
+
+    /// Keys of the login: those of the mechanism and no others.
+    fn check_login(&self, problems: &mut Problems) {
+        let path = "sink.sasl_mechanism";
+        if self.sasl_mechanism.is_some() != self.protocol.has_login() {
+            let rule = if self.sasl_mechanism.is_some() {
+                "has no effect: the protocol is not sasl_plaintext or sasl_ssl"
+            } else {
+                "is missing: the sasl protocols need a mechanism"
+            };
+            problems.refuse(&[path, "sink.protocol"], rule);
+        }
+        let (password, token, kerberos) = match self.sasl_mechanism {
+            _ if !self.protocol.has_login() => (false, false, false),
+            None => return,
+            Some(SaslMechanism::OauthBearer) => (false, true, false),
+            Some(SaslMechanism::Gssapi) => (false, false, true),
+            Some(_) => (true, false, false),
+        };
+        for (key, given, wanted) in [
+            ("sink.username", self.username.is_some(), password),
+            ("sink.password", self.password.is_some(), password),
+            ("sink.token", self.token.is_some(), token),
+            ("sink.kerberos_principal", self.kerberos_principal.is_some(), kerberos),
+            ("sink.kerberos_keytab", self.kerberos_keytab.is_some(), kerberos),
+        ] {
+            if given && !wanted {
+                problems.refuse(&[key, path, "sink.protocol"], "has no effect: the login does not use it");
+            } else if wanted && !given {
+                problems.refuse(&[key, path, "sink.protocol"], "is missing: the mechanism needs it");
+            }
+        }
+        if self.delegation_token {
+            let scram = matches!(self.sasl_mechanism, Some(SaslMechanism::ScramSha256 | SaslMechanism::ScramSha512));
+            problems.refuse(
+                &["sink.delegation_token", path],
+                if scram {
+                    "must be false: librdkafka cannot tell the brokers that a login is a delegation token"
+                } else {
+                    "must be false: only the SCRAM mechanisms take delegation tokens, and those are not built"
+                },
+            );
+        }
+        if self.sasl_mechanism == Some(SaslMechanism::Gssapi) && !millrace_sink::HAS_GSSAPI {
+            problems.refuse(&[path], "must be another: this build has no GSSAPI; build it with --features gssapi");
+        }
+    }
+
+    /// Keys of TLS: each file once, in one form.
+    fn check_tls(&self, problems: &mut Problems) {
+        for (path, given) in [
+            ("sink.ca", self.ca.is_some()),
+            ("sink.trust_store", self.trust_store.is_some()),
+            ("sink.cert", self.cert.is_some()),
+            ("sink.key", self.key.is_some()),
+            ("sink.key_store", self.key_store.is_some()),
+            ("sink.verify_host", !self.verify_host),
+        ] {
+            if given && !self.protocol.has_tls() {
+                problems.refuse(&[path, "sink.protocol"], "has no effect: the protocol is not ssl or sasl_ssl");
+            }
+        }
+        if self.cert.is_some() != self.key.is_some() {
+            let path = if self.key.is_some() { "sink.cert" } else { "sink.key" };
+            problems.refuse(&[path, "sink.cert", "sink.key"], "is missing: cert and key go together");
+        }
+        if self.ca.is_some() && self.trust_store.is_some() {
+            problems.refuse(&["sink.trust_store", "sink.ca"], "must not stand beside sink.ca");
+        }
+        if self.cert.is_some() && self.key_store.is_some() {
+            problems.refuse(&["sink.key_store", "sink.cert", "sink.key"], "must not stand beside sink.cert");
+        }
+        for (path, given, other, needs) in [
+            (
+                "sink.trust_store_password",
+                self.trust_store_password.is_some(),
+                "sink.trust_store",
+                self.trust_store.is_some(),
+            ),
+            ("sink.key_store_password", self.key_store_password.is_some(), "sink.key_store", self.key_store.is_some()),
+            (
+                "sink.key_password",
+                self.key_password.is_some(),
+                "sink.key",
+                self.key.is_some() || self.key_store.is_some(),
+            ),
+        ] {
+            if given && !needs {
+                problems.refuse(&[path, other], format!("has no effect without {other}"));
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Owns the step from `[sink]` and `[route]` to the sink crate's types, and asking every published table for its topics before the
 //! stream starts, so that a missing right or a bad factor is told then. Must not produce.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use millrace_batch::{
     Column, Failure, Relation, ReplicaIdentity, jdbc_code_of_array, jdbc_code_of_unknown, type_by_oid,
@@ -11,8 +11,8 @@ use millrace_batch::{
 use millrace_host::{Chain, TopicId};
 use millrace_replication::{SqlConnection, catalog};
 use millrace_sink::{
-    Blackhole, Compression, KafkaConfig, Producer, Protocol, Sasl, SaslMechanism, Secret, Sink, Tls, TopicWanted,
-    Topics,
+    Blackhole, Compression, KafkaConfig, Kerberos, Producer, Protocol, Sasl, SaslMechanism, Secret, Sink, Store, Tls,
+    TokenSource, TopicWanted, Topics,
 };
 
 use super::attempt::blocking;
@@ -32,18 +32,8 @@ pub fn kafka_config(task: &Task) -> Result<KafkaConfig, Failure> {
         config::Protocol::SaslPlaintext => Protocol::SaslPlaintext,
         config::Protocol::SaslSsl => Protocol::SaslSsl,
     };
-    kafka.tls = Tls { ca: sink.ca.clone(), cert: sink.cert.clone(), key: sink.key.clone(), key_password: None };
-    if let (Some(mechanism), Some(username), Some(password)) = (sink.sasl_mechanism, &sink.username, &sink.password) {
-        kafka.sasl = Some(Sasl {
-            mechanism: match mechanism {
-                config::SaslMechanism::Plain => SaslMechanism::Plain,
-                config::SaslMechanism::ScramSha256 => SaslMechanism::ScramSha256,
-                config::SaslMechanism::ScramSha512 => SaslMechanism::ScramSha512,
-            },
-            username: username.clone(),
-            password: Secret::new(password.resolve()?.expose()),
-        });
-    }
+    kafka.tls = tls(sink)?;
+    kafka.sasl = sasl(sink)?;
     kafka.compression = match sink.compression {
         config::Compression::None => Compression::None,
         config::Compression::Lz4 => Compression::Lz4,
@@ -58,6 +48,56 @@ pub fn kafka_config(task: &Task) -> Result<KafkaConfig, Failure> {
     kafka.batch_bytes = kafka.batch_bytes.min(kafka.max_message_bytes);
     kafka.extra = sink.properties.clone();
     Ok(kafka)
+}
+
+fn tls(sink: &config::Sink) -> Result<Tls, Failure> {
+    let secret = |source: &Option<config::SecretSource>| source.as_ref().map(own_secret).transpose();
+    let store = |path: &Option<PathBuf>, password| match path {
+        Some(path) => Ok::<_, Failure>(Some(Store { path: path.clone(), password: secret(password)? })),
+        None => Ok(None),
+    };
+    Ok(Tls {
+        ca: sink.ca.clone(),
+        trust_store: store(&sink.trust_store, &sink.trust_store_password)?,
+        cert: sink.cert.clone(),
+        key: sink.key.clone(),
+        key_store: store(&sink.key_store, &sink.key_store_password)?,
+        key_password: secret(&sink.key_password)?,
+        verify_host: sink.verify_host,
+    })
+}
+
+fn sasl(sink: &config::Sink) -> Result<Option<Sasl>, Failure> {
+    let Some(mechanism) = sink.sasl_mechanism else { return Ok(None) };
+    let mechanism = match mechanism {
+        config::SaslMechanism::Plain => SaslMechanism::Plain,
+        config::SaslMechanism::ScramSha256 => SaslMechanism::ScramSha256,
+        config::SaslMechanism::ScramSha512 => SaslMechanism::ScramSha512,
+        config::SaslMechanism::OauthBearer => {
+            return Ok(match &sink.token {
+                // Read anew at every login, so that whoever keeps the file fresh needs no restart.
+                Some(config::SecretSource::File(path)) => Some(Sasl::Token(TokenSource::File(path.clone()))),
+                Some(source) => Some(Sasl::Token(TokenSource::Text(own_secret(source)?))),
+                None => None,
+            });
+        }
+        config::SaslMechanism::Gssapi => {
+            let (Some(principal), Some(keytab)) = (&sink.kerberos_principal, &sink.kerberos_keytab) else {
+                return Ok(None);
+            };
+            return Ok(Some(Sasl::Kerberos(Kerberos {
+                principal: principal.clone(),
+                keytab: keytab.clone(),
+                service: sink.kerberos_service.clone(),
+            })));
+        }
+    };
+    let (Some(username), Some(password)) = (&sink.username, &sink.password) else { return Ok(None) };
+    Ok(Some(Sasl::Password { mechanism, username: username.clone(), password: own_secret(password)? }))
+}
+
+fn own_secret(source: &config::SecretSource) -> Result<Secret, Failure> {
+    Ok(Secret::new(source.resolve()?.expose()))
 }
 
 /// Starts the sink of a session, with access to the cluster's topics where it has any.

@@ -10,7 +10,7 @@ use std::{
 
 use millrace_batch::Failure;
 use rdkafka::{
-    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication},
     config::FromClientConfigAndContext,
     metadata::Metadata,
     types::RDKafkaErrorCode as Code,
@@ -68,6 +68,17 @@ pub struct Cluster {
     pub brokers: Vec<String>,
 }
 
+/// An existing topic with all that may be read of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicFacts {
+    /// Its partitions.
+    pub partitions: usize,
+    /// Replicas of its first partition.
+    pub replicas: usize,
+    /// Its settings; empty where they may not be read.
+    pub settings: BTreeMap<String, String>,
+}
+
 /// Access to the topics of a cluster.
 pub struct Topics {
     asker: Asker,
@@ -101,6 +112,42 @@ impl Topics {
         let mut found: Vec<TopicState> = names.iter().filter_map(|name| state(&metadata, name)).collect();
         self.read_settings(&mut found);
         Ok(found)
+    }
+
+    /// Settings of one broker and everything about those of the topics that exist. Reading settings is a right of its own: without it
+    /// they are empty.
+    ///
+    /// Errors: those of [`Topics::connect`].
+    pub fn facts(&self, names: &[String]) -> Result<(BTreeMap<String, String>, BTreeMap<String, TopicFacts>), Failure> {
+        let metadata = self.asker.metadata(PATIENCE)?;
+        let wanted = |name: &str| names.iter().any(|wanted| wanted == name);
+        let found =
+            metadata.topics().iter().filter(|topic| wanted(topic.name()) && topic.error().is_none()).map(|topic| {
+                let replicas = topic.partitions().first().map_or(0, |partition| partition.replicas().len());
+                let facts = TopicFacts { partitions: topic.partitions().len(), replicas, settings: BTreeMap::new() };
+                (topic.name().to_owned(), facts)
+            });
+        let mut topics: BTreeMap<String, TopicFacts> = found.collect();
+        self.renew_login()?;
+        let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+        let known: Vec<String> = topics.keys().cloned().collect();
+        let mut resources: Vec<ResourceSpecifier<'_>> =
+            known.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+        resources.extend(metadata.brokers().first().map(|broker| ResourceSpecifier::Broker(broker.id())));
+        let mut broker = BTreeMap::new();
+        let described = block_on(self.admin.describe_configs(&resources, &options)).unwrap_or_default();
+        for resource in described.into_iter().flatten() {
+            let settings = resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect();
+            match resource.specifier {
+                OwnedResourceSpecifier::Topic(name) => {
+                    if let Some(topic) = topics.get_mut(&name) {
+                        topic.settings = settings;
+                    }
+                }
+                _ => broker = settings,
+            }
+        }
+        Ok((broker, topics))
     }
 
     /// Makes the topics that are missing and gives all of them, in the order wanted. One that exists is given as it is, whatever was

@@ -1,6 +1,8 @@
 //! Each item with brokers that pass and brokers that do not.
 
-use super::{facts::Topic, *};
+use millrace_sink::TopicFacts as Topic;
+
+use super::*;
 use crate::{
     check::{
         Verdict::{self, Alarm, Failed, Passed, Skipped},

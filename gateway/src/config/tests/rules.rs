@@ -83,7 +83,18 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ("sink.kind", &["'kafka'"], &["'file'"]),
     ("sink.brokers", &["['a:1']"], &["[]", "['a']", "['a:65536']", "['/x:1']"]),
     ("sink.protocol", &["'plaintext'", "'ssl'"], &["'SSL'", "'sasl_ssl'", "'sasl_plaintext'"]),
-    ("sink.sasl_mechanism", &[], &["'PLAIN'", "'GSSAPI'"]),
+    ("sink.sasl_mechanism", &[], &["'PLAIN'", "'GSSAPI'", "'plain'"]),
+    ("sink.token", &[], &["'x'", "{ file = 'x' }"]),
+    ("sink.delegation_token", &["false"], &["true", "'no'"]),
+    ("sink.trust_store", &[], &["'a.jks'"]),
+    ("sink.key_store", &[], &["'a.jks'"]),
+    ("sink.trust_store_password", &[], &["'x'"]),
+    ("sink.key_store_password", &[], &["'x'"]),
+    ("sink.key_password", &[], &["'x'"]),
+    ("sink.verify_host", &["true"], &["false", "'https'"]),
+    ("sink.kerberos_principal", &[], &["'a@B'"]),
+    ("sink.kerberos_keytab", &[], &["'a'"]),
+    ("sink.kerberos_service", &["'kafka'"], &["5"]),
     ("sink.ca", &[], &["'ca.pem'"]),
     ("sink.compression", &["'none'", "'lz4'", "'zstd'", "'snappy'", "'gzip'"], &["'LZ4'"]),
     ("sink.linger", &["'0s'", "'15m'"], &["'901s'"]),
@@ -178,7 +189,12 @@ fn policy_pairs() {
 fn keys_that_need_or_exclude_each_other() {
     let sasl =
         "sink = { protocol = 'sasl_ssl', sasl_mechanism = 'SCRAM-SHA-512', username = 'u', password = 'p', ca = 'c' }";
-    assert_eq!(refused(&[sasl]), Vec::<String>::new());
+    let stores = "sink = { protocol = 'ssl', trust_store = 'a.jks', trust_store_password = 'p', key_store = 'b.p12', \
+                  key_store_password = { env = 'X' }, key_password = { file = 'f' }, verify_host = false }";
+    let token = "sink = { protocol = 'sasl_plaintext', sasl_mechanism = 'OAUTHBEARER', token = { file = 't' } }";
+    for legal in [sasl, stores, token] {
+        assert_eq!(refused(&[legal]), Vec::<String>::new(), "{legal}");
+    }
     let cases: &[(&str, &[&str])] = &[
         ("route.topic_policy = 0", &["route.topic"]),
         ("route = { topic_policy = 0, topic = 'a', topic_name_format = '$tablename$' }", &["route.topic_name_format"]),
@@ -193,7 +209,28 @@ fn keys_that_need_or_exclude_each_other() {
         ("source = { sslmode = 'disable', root_cert = 'c' }", &["source.root_cert"]),
         ("sink = { protocol = 'ssl', cert = 'c' }", &["sink.key"]),
         ("sink = { protocol = 'ssl', key = 'c' }", &["sink.cert"]),
-        ("sink.protocol = 'sasl_ssl'", &["sink.password", "sink.sasl_mechanism", "sink.username"]),
+        ("sink.protocol = 'sasl_ssl'", &["sink.sasl_mechanism"]),
+        ("sink = { protocol = 'sasl_ssl', sasl_mechanism = 'PLAIN' }", &["sink.password", "sink.username"]),
+        (
+            "sink = { protocol = 'sasl_ssl', sasl_mechanism = 'OAUTHBEARER', username = 'u' }",
+            &["sink.token", "sink.username"],
+        ),
+        (
+            "sink = { protocol = 'sasl_ssl', sasl_mechanism = 'SCRAM-SHA-256', username = 'u', password = 'p', delegation_token = true }",
+            &["sink.delegation_token"],
+        ),
+        ("sink = { protocol = 'ssl', ca = 'c', trust_store = 't' }", &["sink.trust_store"]),
+        ("sink = { protocol = 'ssl', cert = 'c', key = 'k', key_store = 't' }", &["sink.key_store"]),
+        ("sink = { protocol = 'ssl', trust_store_password = 'p' }", &["sink.trust_store_password"]),
+        (
+            "sink = { protocol = 'ssl', key_store_password = 'p', key_password = 'q' }",
+            &["sink.key_password", "sink.key_store_password"],
+        ),
+        #[cfg(not(feature = "gssapi"))]
+        (
+            "sink = { protocol = 'sasl_ssl', sasl_mechanism = 'GSSAPI', kerberos_principal = 'a@B', kerberos_keytab = 'k' }",
+            &["sink.sasl_mechanism"],
+        ),
         ("sink.username = 'u'", &["sink.username"]),
         ("sink = { kind = 'blackhole', brokers = [] }", &["position.path"]),
         ("position.store = 'file'", &["position.path"]),
