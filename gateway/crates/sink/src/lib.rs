@@ -35,4 +35,4 @@ pub use record::{Header, OutRecord, SendError, TopicHandle, record_size};
 pub use ring::AckRing;
 pub use sink::Sink;
 pub use token::TokenSource;
-pub use topics::{Cluster, TopicFacts, TopicState, TopicWanted, Topics};
+pub use topics::{Cluster, ClusterFacts, TopicFacts, TopicState, TopicWanted, Topics};

@@ -79,6 +79,15 @@ pub struct TopicFacts {
     pub settings: BTreeMap<String, String>,
 }
 
+/// What may be read of a cluster and some of its topics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterFacts {
+    /// Settings of one broker; empty where they may not be read.
+    pub broker: BTreeMap<String, String>,
+    /// Those of the topics that exist.
+    pub topics: BTreeMap<String, TopicFacts>,
+}
+
 /// Access to the topics of a cluster.
 pub struct Topics {
     asker: Asker,
@@ -118,7 +127,7 @@ impl Topics {
     /// they are empty.
     ///
     /// Errors: those of [`Topics::connect`].
-    pub fn facts(&self, names: &[String]) -> Result<(BTreeMap<String, String>, BTreeMap<String, TopicFacts>), Failure> {
+    pub fn facts(&self, names: &[String]) -> Result<ClusterFacts, Failure> {
         let metadata = self.asker.metadata(PATIENCE)?;
         let wanted = |name: &str| names.iter().any(|wanted| wanted == name);
         let found =
@@ -147,7 +156,7 @@ impl Topics {
                 _ => broker = settings,
             }
         }
-        Ok((broker, topics))
+        Ok(ClusterFacts { broker, topics })
     }
 
     /// Makes the topics that are missing and gives all of them, in the order wanted. One that exists is given as it is, whatever was

@@ -27,8 +27,8 @@ pub(in crate::check) async fn gather(task: &Task, topics: Vec<String>) -> Result
     // librdkafka's calls block.
     let answer = tokio::task::spawn_blocking(move || {
         let cluster = Topics::connect(&kafka)?;
-        let (broker, topics) = cluster.facts(&topics)?;
-        Ok(Facts { brokers: cluster.cluster()?.brokers.len(), broker, topics })
+        let facts = cluster.facts(&topics)?;
+        Ok(Facts { brokers: cluster.cluster()?.brokers.len(), broker: facts.broker, topics: facts.topics })
     });
     answer.await.unwrap_or_else(|error| {
         let tried = "asking the brokers";
