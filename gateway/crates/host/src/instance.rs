@@ -108,6 +108,8 @@ pub(crate) fn store(module: &Module, stage: &'static str, limits: &Limits) -> St
     store.limiter(|state| &mut state.budget);
     store.set_hostcall_fuel(limits.output_bytes);
     store.set_epoch_deadline(ticks(limits.init_timeout));
+    // Refused, as it should be, where the engine does not count fuel.
+    let _ = store.set_fuel(u64::MAX);
     store
 }
 
@@ -178,6 +180,16 @@ impl<I: Interface> Live<I> {
     pub(crate) fn settle(&mut self, taken: bool) {
         let tally = &mut self.store.data_mut().tally;
         if taken { tally.take() } else { tally.forget() }
+    }
+
+    /// Bytes of linear memory it holds.
+    pub(crate) fn memory_used(&self) -> usize {
+        self.store.data().budget.memory_used
+    }
+
+    /// Fuel burnt since the start; None where the engine does not count it.
+    pub(crate) fn fuel(&self) -> Option<u64> {
+        self.store.get_fuel().ok().map(|left| u64::MAX - left)
     }
 
     /// One call under the deadline.

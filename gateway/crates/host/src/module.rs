@@ -124,16 +124,7 @@ impl Module {
         if let Some(pinned) = pin.map(Digest).filter(|pinned| *pinned != digest) {
             return Err(ModuleError::DigestMismatch { found: digest, pinned });
         }
-        if !bytes.starts_with(COMPONENT_HEADER) {
-            let found = if bytes.starts_with(CORE_HEADER) {
-                "it is a core module"
-            } else if bytes.starts_with(b"\0asm") {
-                "it is WebAssembly of another kind or version"
-            } else {
-                "it does not begin as WebAssembly does"
-            };
-            return Err(ModuleError::NotComponent(found));
-        }
+        check_header(bytes)?;
         let component = compile(engine, bytes, &digest)?;
         check_imports(engine.engine(), &component, grants)?;
         let exports = exported_interfaces(engine.engine(), &component)?;
@@ -247,7 +238,21 @@ impl fmt::Debug for Module {
     }
 }
 
-fn compile(engine: &HostEngine, bytes: &[u8], digest: &Digest) -> Result<Component, ModuleError> {
+/// Tells components from everything else.
+pub(crate) fn check_header(bytes: &[u8]) -> Result<(), ModuleError> {
+    if bytes.starts_with(COMPONENT_HEADER) {
+        return Ok(());
+    }
+    Err(ModuleError::NotComponent(if bytes.starts_with(CORE_HEADER) {
+        "it is a core module"
+    } else if bytes.starts_with(b"\0asm") {
+        "it is WebAssembly of another kind or version"
+    } else {
+        "it does not begin as WebAssembly does"
+    }))
+}
+
+pub(crate) fn compile(engine: &HostEngine, bytes: &[u8], digest: &Digest) -> Result<Component, ModuleError> {
     if let Some(component) = engine.cache().and_then(|cache| cache.load(engine.engine(), digest)) {
         return Ok(component);
     }

@@ -91,6 +91,11 @@ impl<I: Interface> Stage<I> {
         Ok(stage)
     }
 
+    /// The instance, where none broke in the last call.
+    pub(crate) fn live(&self) -> Option<&Live<I>> {
+        self.live.as_ref()
+    }
+
     fn names(&self) -> (String, String) {
         (self.spec.name.clone(), self.spec.module.name().to_owned())
     }

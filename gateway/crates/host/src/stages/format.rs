@@ -10,9 +10,9 @@ use crate::topic::{TopicId, TopicTable};
 use crate::view::Interest;
 
 /// Bits of an element of `marks`, as the contract numbers them.
-const NO_KEY: u8 = 1;
-const NULL_VALUE: u8 = 2;
-const ROUTED_KEY: u8 = 4;
+pub(crate) const NO_KEY: u8 = 1;
+pub(crate) const NULL_VALUE: u8 = 2;
+pub(crate) const ROUTED_KEY: u8 = 4;
 
 /// A format's plan for a table.
 #[derive(Debug)]
