@@ -17,7 +17,7 @@ pub enum Exit {
     Definite,
     /// 4: a transient failure.
     Transient,
-    /// 5: the demo's verification failed.
+    /// 5: a verification failed: the demo's, golden files, a bench's budget, a replay's digest.
     Refuted,
 }
 

@@ -9,6 +9,7 @@ mod codes;
 mod config;
 mod decode;
 mod exit;
+mod module;
 mod run;
 mod secrets;
 mod slot;
@@ -29,7 +30,7 @@ Exit codes:
   2  usage or configuration
   3  definite failure: a person must act (check: an item FAILED)
   4  transient failure: a peer could not be reached
-  5  the demo's verification failed
+  5  a verification failed: the demo's, golden files, a bench's budget, a replay's digest
 
 With --json an answer is one JSON object on standard output; a failure is {\"error\":{\"code\",\"class\",\"tried\",\"why\",\"mend\"}},
 for a refused task file with \"problems\":[{\"path\",\"rule\",\"value\"}]. Codes are explained in docs/errors.md, the task file in
@@ -57,6 +58,9 @@ enum Command {
     Slot(slot::Command),
     /// Runs the whole way with servers of its own, and checks what arrived
     Demo(Demo),
+    /// Transform modules: tests, benches, and what a component is
+    #[command(subcommand)]
+    Module(module::Command),
     /// Prints recorded payloads of a replication stream as JSON lines
     Decode(decode::Options),
     /// Prints the version
@@ -95,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Config(command) => config::run(&command),
         Command::Slot(command) => slot::run(&command),
         Command::Demo(demo) => self::demo(&demo),
+        Command::Module(command) => module::run(&command),
         Command::Decode(options) => decode::run(&options),
         Command::Version(json) => version::run(json.json),
     };
@@ -176,6 +181,10 @@ mod tests {
             &["config", "print", "t"],
             &["slot", "drop", "t"],
             &["demo"],
+            &["module", "test", "m"],
+            &["module", "bench", "m"],
+            &["module", "inspect", "m"],
+            &["module", "verify", "m"],
             &["version"],
         ] {
             let with: Vec<&str> = ["millrace"].into_iter().chain(args.iter().copied()).chain(["--json"]).collect();

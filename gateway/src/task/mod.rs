@@ -27,6 +27,7 @@ use std::{
 use millrace_batch::Failure;
 use tokio::sync::watch;
 
+pub(crate) use modules::{default_cache as module_cache, limits as module_limits};
 pub(crate) use store::Store;
 
 use crate::{

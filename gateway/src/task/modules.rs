@@ -123,7 +123,8 @@ fn given(engine: &HostEngine, name: String, module: &config::Module) -> Result<S
     Ok(StageSpec { name, module: Arc::new(loaded), config_json: module.config_json() })
 }
 
-fn limits(limits: &config::Limits) -> Limits {
+/// The host's limits as a task file names them.
+pub(crate) fn limits(limits: &config::Limits) -> Limits {
     let size = |size: config::Size| usize::try_from(size.get()).unwrap_or(usize::MAX);
     Limits {
         call_timeout: limits.call_timeout.get(),
@@ -135,7 +136,8 @@ fn limits(limits: &config::Limits) -> Limits {
     }
 }
 
-fn default_cache() -> Option<PathBuf> {
+/// Directory for compiled modules where the task file names none.
+pub(crate) fn default_cache() -> Option<PathBuf> {
     let home = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute())?;
     Some(home.join("millrace"))
 }
