@@ -38,9 +38,11 @@
 // `export!` uses `$crate` paths; the tests at the foot of the files use them as well.
 extern crate self as millrace_guest;
 
+pub mod binary;
 mod change;
 #[cfg(feature = "config")]
 pub mod config;
+pub mod connect;
 pub mod counter;
 mod export;
 mod filter;
@@ -50,19 +52,25 @@ pub mod golden;
 mod json;
 pub mod log;
 mod map;
+mod pattern;
 mod route;
+mod row;
 mod scan;
 mod steps;
 mod tables;
+pub mod topic;
 mod world;
 
+pub use binary::{Binary, BinaryText};
 pub use change::{Cell, Change, Image, Op};
 pub use export::Module;
 pub use filter::{Filter, Filtering};
 pub use format::{Format, Formatting, Key, Record, Records};
 pub use json::{Escape, JsonWriter, Members, NotUtf8, Piece, Template};
 pub use map::{Cells, Map, Mapping, Rewritten, Which};
+pub use pattern::Pattern;
 pub use route::{Route, Routes, Routing};
+pub use row::{CellForm, Money, TextRow, quoted};
 pub use world::{
     Batch, Column, Fault, FilterPlan, FormatPlan, Hashed, Interest, MapPlan, Partition, Relation, Rewrite, RoutePlan,
     Schema, SchemaLanguage, Selection, Target,

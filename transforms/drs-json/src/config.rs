@@ -1,6 +1,6 @@
 //! The module's options. config.schema.json says the same to users.
 
-use millrace_guest::Escape;
+use millrace_guest::{Binary, Escape, Money};
 use serde::Deserialize;
 
 /// Options; every one has a default.
@@ -14,6 +14,7 @@ pub(crate) struct Config {
     /// Whether `<` `>` `&` `=` `'` are written as escapes.
     pub(crate) html_escape: bool,
     pub(crate) binary: Binary,
+    pub(crate) money: Money,
 }
 
 /// Which keys the envelope has.
@@ -36,20 +37,6 @@ pub(crate) enum SqlType {
     Omit,
 }
 
-/// How bytea, blob and raw are written.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Binary {
-    /// Bare lower-case hexadecimal digits.
-    Hex,
-    /// Bare upper-case hexadecimal digits.
-    HexUpper,
-    /// As the database prints them: bytea `\x` and lower case, blob and raw bare upper case.
-    Pg,
-    /// `[106, 103]`: decimal bytes, as DRS writes MySQL's.
-    ByteList,
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -58,6 +45,7 @@ impl Default for Config {
             sql_type: SqlType::Jdbc,
             html_escape: true,
             binary: Binary::Hex,
+            money: Money::Text,
         }
     }
 }

@@ -2,21 +2,16 @@
 //!
 //! Between the fixed pieces stand, in this order: id, es, ts, the cells of `data`, the cells of `old`.
 
-use millrace_guest::{Cell, Change, Escape, Image, JsonWriter, Members, Op, Piece, Relation, Template};
+use millrace_guest::{Change, Image, JsonWriter, Op, Piece, Relation, Template, TextRow};
 
-use crate::{
-    binary::Rewrite,
-    config::{Config, Profile, SqlType},
-};
+use crate::config::{Config, Profile, SqlType};
 
 /// What one table's messages share.
 pub struct Envelope {
     text: Template,
     /// By operation: insert, update, delete.
     ops: [OpText; 3],
-    columns: Members,
-    /// Element i for column i: set for the binary columns whose text is not what the config wants. Empty where none is.
-    rewrites: Vec<Option<Rewrite>>,
+    columns: TextRow,
     /// `,"pkNames":...}`
     tail: Piece,
 }
@@ -30,7 +25,7 @@ struct OpText {
 
 impl Envelope {
     pub(crate) fn new(config: &Config, table: &Relation) -> Self {
-        let quoted = |text: &str| quote(text, config.escape());
+        let quoted = |text: &str| millrace_guest::quoted(text, config.escape());
         let object = |value: &dyn Fn(&millrace_guest::Column) -> String| {
             let members: Vec<_> = table.columns.iter().map(|c| format!("{}:{}", quoted(&c.name), value(c))).collect();
             format!("{{{}}}", members.join(","))
@@ -44,8 +39,6 @@ impl Envelope {
         let db_type = quoted(&config.db_type);
         let key: Vec<_> = table.key().iter().map(|&i| quoted(&table.columns[usize::from(i)].name)).collect();
         let key = if key.is_empty() { "null".to_owned() } else { format!("[{}]", key.join(",")) };
-
-        let rewrites: Vec<_> = table.columns.iter().map(|c| Rewrite::of(config.binary, &c.type_name)).collect();
 
         let mut text = Template::default();
         let mut push = |piece: String| text.push(piece.as_bytes());
@@ -62,8 +55,7 @@ impl Envelope {
                 )),
             }),
             tail: push(format!(",\"pkNames\":{key}}}")),
-            columns: Members::new(table.columns.iter().map(|c| c.name.as_str()), config.escape()),
-            rewrites: if rewrites.iter().any(Option::is_some) { rewrites } else { Vec::new() },
+            columns: TextRow::new(table, config.escape(), config.binary, config.money),
             text,
         }
     }
@@ -107,45 +99,8 @@ impl Envelope {
             return Ok(());
         };
         json.raw(b"[");
-        if self.rewrites.is_empty() {
-            json.object(&self.columns, image, otherwise).map_err(|(i, e)| self.of_column(i, &e.to_string()))?;
-        } else {
-            let opening = json.buffer().len();
-            for i in 0..self.columns.len() {
-                let written = self.member(i, image, json)?;
-                if let (false, Some(other)) = (written, otherwise) {
-                    self.member(i, other, json)?;
-                }
-            }
-            json.close(opening);
-        }
+        self.columns.object(image, otherwise, json)?;
         json.raw(b"]");
         Ok(())
     }
-
-    /// Writes one column of an image, binary ones as the config wants them; says whether there was a cell.
-    fn member(&self, i: usize, image: &Image<'_>, json: &mut JsonWriter<'_>) -> Result<bool, String> {
-        let Some((rewrite, digits)) = self.rewrites[i].zip(image.get(i).and_then(Cell::text)) else {
-            return json.member(&self.columns, i, image).map_err(|e| self.of_column(i, &e.to_string()));
-        };
-        json.raw(b",");
-        json.raw(self.columns.name(i));
-        json.raw(b":");
-        rewrite.apply(digits, json.buffer()).map_err(|e| self.of_column(i, &e))?;
-        Ok(true)
-    }
-
-    #[cold]
-    fn of_column(&self, i: usize, error: &str) -> String {
-        let name = String::from_utf8_lossy(self.columns.name(i));
-        format!("column {name}: {error}")
-    }
-}
-
-/// Text as a JSON string.
-fn quote(text: &str, escape: Escape) -> String {
-    let mut out = Vec::new();
-    // A str is UTF-8, so neither can fail.
-    let _ = JsonWriter::new(&mut out, escape).string(text.as_bytes());
-    String::from_utf8(out).unwrap_or_default()
 }

@@ -2,10 +2,7 @@
 //!
 //! Decides by table name alone, in `announce`: a change costs nothing here. Knows no column and no row.
 
-mod pattern;
-
-use millrace_guest::{Filter, FilterPlan, Module, Relation};
-use pattern::Pattern;
+use millrace_guest::{Filter, FilterPlan, Module, Pattern, Relation};
 use serde::Deserialize;
 
 /// The module.
@@ -17,9 +14,9 @@ pub struct Select {
 #[serde(deny_unknown_fields)]
 struct Config {
     /// Absent: every table.
-    include: Option<Vec<Pattern>>,
+    include: Option<Vec<Pattern<2>>>,
     #[serde(default)]
-    exclude: Vec<Pattern>,
+    exclude: Vec<Pattern<2>>,
 }
 
 impl Module for Select {
@@ -40,7 +37,7 @@ impl Filter for Select {
     }
 
     fn announce(&mut self, table: &Relation) -> Result<(FilterPlan, ()), String> {
-        let named = |patterns: &[Pattern]| patterns.iter().any(|p| p.matches(&table.schema, &table.table));
+        let named = |patterns: &[Pattern<2>]| patterns.iter().any(|p| p.matches([&table.schema, &table.table]));
         let Config { include, exclude } = &self.config;
         let keep = include.as_deref().is_none_or(named) && !named(exclude);
         Ok((if keep { FilterPlan::Keep } else { FilterPlan::Drop }, ()))

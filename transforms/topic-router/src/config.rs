@@ -3,9 +3,10 @@
 //! Numbers and pairs are those of the DRS API; the two swapped format descriptions there are read by the enum: 1 is a topic
 //! per table, 3 one per schema.
 
+use millrace_guest::topic;
 use serde::Deserialize;
 
-use crate::{template::Template, topic};
+use crate::template::Template;
 
 /// What the task file may say.
 #[derive(Deserialize)]

@@ -5,12 +5,11 @@
 
 mod config;
 mod template;
-mod topic;
 
 use std::collections::BTreeMap;
 
 use config::{Config, PartitionPolicy, TopicPolicy};
-use millrace_guest::{Hashed, Module, Partition, Relation, Route, RoutePlan, Target};
+use millrace_guest::{Hashed, Module, Partition, Relation, Route, RoutePlan, Target, topic};
 
 /// The module.
 pub struct TopicRouter {

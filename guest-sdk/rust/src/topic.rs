@@ -3,12 +3,16 @@
 const MAX_LENGTH: usize = 249;
 
 /// Whether a topic name may hold this character.
-pub(crate) fn is_legal(c: char) -> bool {
+#[must_use]
+pub fn is_legal(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
-/// Why Kafka would refuse the name.
-pub(crate) fn check(name: &str) -> Result<(), String> {
+/// Checks a name.
+///
+/// # Errors
+/// Why Kafka would refuse it.
+pub fn check(name: &str) -> Result<(), String> {
     if let Some(c) = name.chars().find(|&c| !is_legal(c)) {
         return Err(format!("{c:?} is not one of A-Z a-z 0-9 . _ -"));
     }
@@ -22,14 +26,16 @@ pub(crate) fn check(name: &str) -> Result<(), String> {
 
 /// A legal name for one that is not: `_` for every character that cannot stay, cut where too long, and a hash of the whole,
 /// so that different names stay different.
-pub(crate) fn sanitize(name: &str) -> String {
+#[must_use]
+pub fn sanitize(name: &str) -> String {
     let hash = format!("-{:08x}", fnv1a(name.as_bytes()));
     let legal = name.chars().map(|c| if is_legal(c) { c } else { '_' });
     legal.take(MAX_LENGTH - hash.len()).chain(hash.chars()).collect()
 }
 
 /// The name as the broker's metrics have it: a broker refuses a second topic of the same one.
-pub(crate) fn metric_name(name: &str) -> String {
+#[must_use]
+pub fn metric_name(name: &str) -> String {
     name.replace('.', "_")
 }
 

@@ -1,35 +1,51 @@
-//! Patterns of table names: `schema.table`, with `*` for any run of characters inside one part, and `"..."` for a part taken
-//! as it is.
+//! Patterns of qualified names: parts with dots between them, `*` for any run of characters inside one part, and `"..."` for a
+//! part taken as it is. The form users write in configs of modules that choose tables or columns.
 
-use serde::Deserialize;
-
-/// A pattern of qualified table names.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct Pattern {
-    schema: Part,
-    table: Part,
-}
+/// A pattern of names of `N` parts: 2 for `schema.table`, 3 for `schema.table.column`.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "config", derive(serde::Deserialize), serde(try_from = "String"))]
+pub struct Pattern<const N: usize>([Part; N]);
 
 /// The literals between the stars: one literal means no star.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Part(Vec<String>);
 
-impl Pattern {
-    /// Whether a table has a name of this pattern. Names are compared as the catalogue has them: case counts.
-    pub(crate) fn matches(&self, schema: &str, table: &str) -> bool {
-        self.schema.matches(schema) && self.table.matches(table)
+impl<const N: usize> Pattern<N> {
+    /// Whether a name, part by part, is of this pattern. Names are compared as the catalogue has them: case counts.
+    #[must_use]
+    pub fn matches(&self, name: [&str; N]) -> bool {
+        self.0.iter().zip(name).all(|(part, name)| part.matches(name))
     }
 }
 
-impl TryFrom<String> for Pattern {
+impl Pattern<3> {
+    /// Whether a column of this table could be of this pattern.
+    #[must_use]
+    pub fn matches_table(&self, schema: &str, table: &str) -> bool {
+        let [of_schema, of_table, _] = &self.0;
+        of_schema.matches(schema) && of_table.matches(table)
+    }
+}
+
+impl<const N: usize> TryFrom<String> for Pattern<N> {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let (schema, rest) = part(&text)?;
-        let form = || format!("{text:?} is not of the form schema.table");
-        let (table, rest) = part(rest.strip_prefix('.').ok_or_else(form)?)?;
-        if rest.is_empty() { Ok(Self { schema, table }) } else { Err(form()) }
+        let form = || {
+            let parts = ["schema", "table", "column"];
+            format!("{text:?} is not of the form {}", parts[..N.min(3)].join("."))
+        };
+        let (mut parts, mut rest) = (Vec::new(), text.as_str());
+        loop {
+            let (part, after) = part(rest)?;
+            parts.push(part);
+            match after.strip_prefix('.') {
+                Some(more) if parts.len() < N => rest = more,
+                None => break,
+                Some(_) => return Err(form()),
+            }
+        }
+        parts.try_into().map(Self).map_err(|_| form())
     }
 }
 
@@ -88,7 +104,7 @@ impl Part {
 mod tests {
     use super::*;
 
-    fn pattern(text: &str) -> Result<Pattern, String> {
+    fn pattern<const N: usize>(text: &str) -> Result<Pattern<N>, String> {
         Pattern::try_from(text.to_owned())
     }
 
@@ -111,14 +127,24 @@ mod tests {
             ("销售.*", "销售", "订单", true),
         ];
         for (text, schema, table, expected) in cases {
-            assert_eq!(pattern(text).unwrap().matches(schema, table), expected, "{text} on {schema}.{table}");
+            assert_eq!(pattern(text).unwrap().matches([schema, table]), expected, "{text} on {schema}.{table}");
         }
+    }
+
+    #[test]
+    fn columns_are_a_third_part() {
+        let card: Pattern<3> = pattern("*.orders.\"card.no\"").unwrap();
+        assert!(card.matches(["sales", "orders", "card.no"]));
+        assert!(!card.matches(["sales", "orders", "card"]));
+        assert!(card.matches_table("sales", "orders") && !card.matches_table("sales", "order"));
+        assert_eq!(pattern::<3>("a.b").unwrap_err(), "\"a.b\" is not of the form schema.table.column");
+        assert!(pattern::<3>("a.b.c.d").is_err());
     }
 
     #[test]
     fn what_is_no_pattern_is_refused() {
         for text in ["", "orders", "a.b.c", ".b", "a.", "\"a.b", "\"a\"x.b", "a\"b.c", " a.b", "a.b ", "\"\".b"] {
-            assert!(pattern(text).is_err(), "{text:?}");
+            assert!(pattern::<2>(text).is_err(), "{text:?}");
         }
     }
 }
