@@ -97,9 +97,9 @@ async fn healthz() -> Json<serde_json::Value> {
 }
 
 async fn readyz(Shared(observe): Shared<Arc<Observe>>) -> Response {
-    let state = observe.status.state();
-    let mut failure = observe.status.failure();
-    if failure.is_none() && state == State::Streaming && observe.metrics.is_stalled() {
+    let state = observe.state();
+    let mut failure = observe.failure();
+    if failure.is_none() && state == State::Streaming && observe.is_stalled() {
         failure = Some(Failure::transient(
             "sink_stalled",
             "delivering records",
@@ -117,7 +117,7 @@ async fn readyz(Shared(observe): Shared<Arc<Observe>>) -> Response {
 
 async fn metrics(Shared(observe): Shared<Arc<Observe>>) -> Response {
     let form = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, form)], observe.metrics.encode()).into_response()
+    ([(header::CONTENT_TYPE, form)], observe.encode()).into_response()
 }
 
 async fn status(Shared(observe): Shared<Arc<Observe>>) -> Response {
@@ -188,7 +188,7 @@ mod tests {
         );
         assert_eq!(status["shards"][0]["confirmed_lsn"], "0/0");
         let (code, text) = ask(address, "GET /metrics");
-        assert!(code == 200 && text.contains("millrace_reconnects_total{task=\"shop\"} 1"), "{text}");
+        assert!(code == 200 && text.contains("millrace_reconnects_total{task=\"shop\",shard=\"0\"} 1"), "{text}");
         assert_eq!(ask(address, "GET /nothing").0, 404);
         assert_eq!(ask(address, "POST /healthz").0, 405);
 

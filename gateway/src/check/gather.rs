@@ -5,9 +5,9 @@ use std::time::Duration;
 use millrace_batch::Failure;
 use millrace_replication::{ReplicationConnection, connect_sql};
 
-use super::{Item, Report, position, sink, source};
+use super::{Item, Report, gaussdb, position, sink, source};
 use crate::{
-    config::{SinkKind, Task},
+    config::{SinkKind, SourceKind, Task},
     task,
 };
 
@@ -17,6 +17,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Checks a task. Never fails as a whole: what cannot be looked at is an item of the report.
 pub async fn check(task: &Task) -> Report {
     let mut items = Vec::new();
+    if task.source.kind == SourceKind::Gaussdb {
+        let stored = position::stored(task).await;
+        let of_shard = |shard: u16| stored.as_ref().map(|known| known.get(&shard).cloned()).map_err(String::clone);
+        let sent = gaussdb::check(task, &of_shard, &mut items).await;
+        let sent: Option<Vec<&source::Table>> = sent.as_ref().map(|sent| sent.iter().collect());
+        let wanted = sink::wanted_topics(task, sent.as_deref());
+        brokers(task, &wanted, &mut items).await;
+        return Report::new(task.task.name.to_string(), items);
+    }
     let source = source_facts(task, &mut items).await;
     let sent = source.as_ref().map(|(facts, _)| source::sent(task, facts));
     let wanted = sink::wanted_topics(task, sent.as_deref());
@@ -26,7 +35,7 @@ pub async fn check(task: &Task) -> Report {
     };
     let stored = match &kafka {
         Some(Err(_)) => Err("the brokers cannot be reached".to_owned()),
-        _ => position::stored(task).await,
+        _ => position::stored(task).await.map(|mut known| known.remove(&0)),
     };
     match &source {
         Some((facts, system)) => {
@@ -39,10 +48,24 @@ pub async fn check(task: &Task) -> Report {
         }
         None => items.extend(source::IDS.map(|id| Item::skipped(id, "the source cannot be asked"))),
     }
+    sink_items(task, kafka, &wanted, &mut items);
+    Report::new(task.task.name.to_string(), items)
+}
+
+/// Asks the brokers, and judges them.
+async fn brokers(task: &Task, wanted: &sink::Wanted, items: &mut Vec<Item>) {
+    let kafka = match task.sink.kind {
+        SinkKind::Kafka => Some(sink::gather(task, wanted.names(task)).await),
+        SinkKind::Blackhole => None,
+    };
+    sink_items(task, kafka, wanted, items);
+}
+
+fn sink_items(task: &Task, kafka: Option<Result<sink::Facts, Failure>>, wanted: &sink::Wanted, items: &mut Vec<Item>) {
     match kafka {
         Some(Ok(facts)) => {
             items.push(Item::passed("sink.connection", format!("reached {}", task.sink.bootstrap_servers())));
-            items.extend(sink::judge(task, &facts, &wanted));
+            items.extend(sink::judge(task, &facts, wanted));
         }
         Some(Err(failure)) => {
             items.push(Item::failure("sink.connection", &failure));
@@ -50,7 +73,6 @@ pub async fn check(task: &Task) -> Report {
         }
         None => items.push(Item::skipped("sink.connection", "the sink is a black hole")),
     }
-    Report::new(task.task.name.to_string(), items)
 }
 
 /// The catalogue's facts and the system identifier.

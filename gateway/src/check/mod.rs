@@ -4,6 +4,7 @@
 //! functions, one file per subject. It changes nothing at either peer and fences no running gateway.
 
 mod gather;
+mod gaussdb;
 mod item;
 mod position;
 mod sink;

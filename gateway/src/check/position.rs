@@ -1,6 +1,6 @@
 //! The stored position, read without taking it over: a gateway that runs is not fenced by a check.
 
-use std::{io::Read, path::Path, time::Duration};
+use std::{collections::BTreeMap, io::Read, path::Path, time::Duration};
 
 use millrace_batch::Failure;
 use millrace_position::{PositionRecord, SlotState};
@@ -18,36 +18,46 @@ const LIMIT: u64 = millrace_position::MAX_RECORD_BYTES as u64 + 1;
 /// How long the position topic may take to be read.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What the store knows of the task, or why that cannot be told.
-pub(super) async fn stored(task: &Task) -> Result<Option<Stored>, String> {
-    let record = match (task.position.store, &task.position.path) {
-        (PositionStore::File, Some(path)) => {
-            let bytes = read_file(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            bytes.map(|bytes| PositionRecord::decode(&bytes)).transpose().map_err(|error| error.to_string())?
-        }
-        (PositionStore::File, None) => None,
-        (PositionStore::Topic, _) => {
-            let task = task.clone();
-            let read = tokio::task::spawn_blocking(move || read_topic(&task)).await;
-            read.map_err(|error| error.to_string())?.map_err(|failure| failure.to_string())?
-        }
-    };
-    Ok(record.map(|record| Stored {
+/// What the store knows of the task's shards, or why that cannot be told.
+pub(super) async fn stored(task: &Task) -> Result<BTreeMap<u16, Stored>, String> {
+    let task = task.clone();
+    let read = tokio::task::spawn_blocking(move || read(&task)).await;
+    let records = read.map_err(|error| error.to_string())??;
+    let stored = |record: PositionRecord| Stored {
         system_identifier: record.system_identifier,
         slot: record.slot,
         end_lsn: record.position.end_lsn,
         slot_created: record.slot_state == SlotState::Created,
-    }))
+    };
+    Ok(records.into_iter().map(|(shard, record)| (shard, stored(record))).collect())
 }
 
-/// The record of the task's only shard; a topic that does not exist holds none.
-fn read_topic(task: &Task) -> Result<Option<PositionRecord>, Failure> {
+fn read(task: &Task) -> Result<BTreeMap<u16, PositionRecord>, String> {
+    let mut records = BTreeMap::new();
+    match (task.position.store, &task.position.path) {
+        (PositionStore::File, Some(path)) => {
+            // The first that is not there ends the row.
+            while let Some(shard) = u16::try_from(records.len()).ok() {
+                let path = task::store::file_of(path, shard);
+                let bytes = read_file(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+                let Some(bytes) = bytes else { break };
+                records.insert(shard, PositionRecord::decode(&bytes).map_err(|error| error.to_string())?);
+            }
+        }
+        (PositionStore::File, None) => {}
+        (PositionStore::Topic, _) => records = read_topic(task).map_err(|failure| failure.to_string())?,
+    }
+    Ok(records)
+}
+
+/// The records of the task's shards; a topic that does not exist holds none.
+fn read_topic(task: &Task) -> Result<BTreeMap<u16, PositionRecord>, Failure> {
     let kafka = task::topics::kafka_config(task)?;
     let (topic, name) = (task.position.topic.as_str(), task.task.name.as_str());
     if Topics::connect(&kafka)?.describe(&[topic])?.is_empty() {
-        return Ok(None);
+        return Ok(BTreeMap::new());
     }
-    Ok(millrace_sink::read_positions(&kafka, topic, name, PATIENCE)?.remove(&0))
+    Ok(millrace_sink::read_positions(&kafka, topic, name, PATIENCE)?.into_iter().collect())
 }
 
 fn read_file(path: &Path) -> std::io::Result<Option<Vec<u8>>> {

@@ -4,7 +4,6 @@ use std::io::{IsTerminal, Write};
 
 use clap::{Args, Subcommand};
 use millrace_batch::Failure;
-use millrace_replication::connect_sql;
 use serde_json::json;
 
 use super::{Exit, TaskFile, answer, block_on, quiet, secrets};
@@ -72,44 +71,50 @@ fn confirmed(task: &Task) -> bool {
     read.is_ok() && line.trim() == "yes"
 }
 
+/// Drops the slot of every shard. Gives whether there was any.
+async fn drop_slot(task: &Task) -> Result<bool, Failure> {
+    let mut dropped = false;
+    for shard in task::topology::find(task).await? {
+        dropped |= drop_one(task, &shard).await?;
+    }
+    Ok(dropped)
+}
+
 /// Takes the position store, drops the slot, forgets the position; in this order, so that a failure leaves a position without a
 /// slot at worst, which is refused until the command is run again. Gives whether there was a slot.
-async fn drop_slot(task: &Task) -> Result<bool, Failure> {
+async fn drop_one(task: &Task, shard: &task::topology::Shard) -> Result<bool, Failure> {
     let slot = task.source.slot.as_str();
-    let tried = || format!("dropping slot {slot:?}");
-    let client = connect_sql(&task::source::connect_options(task)?).await.map_err(|error| error.failure())?;
-    let failed = |error: tokio_postgres::Error| {
-        let failure = millrace_replication::Error::sql("dropping the slot", error).failure();
-        Failure { tried: tried(), ..failure }
-    };
-    let found = "SELECT active, active_pid, coalesce(plugin, '') FROM pg_replication_slots WHERE slot_name = $1";
-    let found = client.query_opt(found, &[&slot]).await.map_err(failed)?;
-    if let Some(row) = &found {
-        let (active, pid, plugin): (bool, Option<i32>, String) =
-            (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?, row.try_get(2).map_err(failed)?);
-        if active {
-            let pid = pid.map_or_else(String::new, |pid| format!(" by process {pid} of the server"));
+    let at = shard.node.as_deref().map_or_else(String::new, |node| format!(" of {node}"));
+    let tried = || format!("dropping slot {slot:?}{at}");
+    let failed = |error: millrace_replication::Error| Failure { tried: tried(), ..error.failure() };
+    let options = task::source::options_at(task, &shard.hosts)?;
+    let (_, client) = task::family::primary(options).await.map_err(failed)?;
+    let found = task::family::slot(task, &client).await.map_err(failed)?;
+    if let Some(found) = &found {
+        if found.active {
+            let pid = found.active_pid.map_or_else(String::new, |pid| format!(" by process {pid} of the server"));
             let mend = "stop the gateway that runs this task, then try again";
             return Err(Failure::definite("slot_in_use", tried(), format!("it is in use{pid}"), mend));
         }
-        if plugin != "pgoutput" {
+        let plugin = found.plugin.as_deref().unwrap_or_default();
+        if plugin != task.source.decoding.plugin() {
             let mend = "correct source.slot; a slot of somebody else is not dropped";
             return Err(Failure::definite("slot_mismatch", tried(), format!("it belongs to plugin {plugin:?}"), mend));
         }
     }
     let mut store = blocking({
-        let task = task.clone();
+        let (task, shard) = (task.clone(), shard.number);
         move || {
             let kafka = match task.sink.kind {
                 SinkKind::Kafka => Some(task::topics::kafka_config(&task)?),
                 SinkKind::Blackhole => None,
             };
-            task::store::open(&task, kafka.as_ref(), 0).map(|(store, _)| store)
+            task::store::open(&task, kafka.as_ref(), shard).map(|(store, _)| store)
         }
     })
     .await?;
     if found.is_some() {
-        client.execute("SELECT pg_drop_replication_slot($1)", &[&slot]).await.map_err(failed)?;
+        millrace_replication::catalog::gauss::drop_slot(&client, slot).await.map_err(failed)?;
     }
     blocking(move || store.forget()).await?;
     Ok(found.is_some())

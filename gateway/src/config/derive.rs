@@ -20,8 +20,9 @@ const REQUIRED: [(&str, &str, &str); 6] = [
 ];
 
 /// Keys whose default follows from other keys or from the machine: [`fill`] writes it, no schema can say it.
-pub(super) const DERIVED: [(&str, &str); 7] = [
+pub(super) const DERIVED: [(&str, &str); 8] = [
     ("source", "slot"),
+    ("source", "decoding"),
     ("source", "publication"),
     ("route", "partition_policy"),
     ("route", "create_topics"),
@@ -73,6 +74,7 @@ pub(super) fn required(table: &mut Table, problems: &mut Problems) {
 /// Writes the defaults that depend on other keys.
 pub(super) fn fill(table: &mut Table) {
     let kafka = text(table, "sink", "kind").is_none_or(|kind| kind == "kafka");
+    let gaussdb = text(table, "source", "kind") == Some("gaussdb");
     let slot = text(table, "task", "name")
         .and_then(|name| name.parse::<TaskName>().ok())
         .map(|name| format!("millrace_{}", name.as_str().to_ascii_lowercase().replace('-', "_")));
@@ -95,7 +97,9 @@ pub(super) fn fill(table: &mut Table) {
     if policy != TopicPolicy::Single {
         default("route", "topic_name_format", Value::String(policy.default_format().to_owned()));
     }
-    default("format", "db_type", Value::String(super::SourceKind::Postgresql.db_type().to_owned()));
+    default("source", "decoding", Value::String(if gaussdb { "serial" } else { "pgoutput" }.to_owned()));
+    let family = if gaussdb { super::SourceKind::Gaussdb } else { super::SourceKind::Postgresql };
+    default("format", "db_type", Value::String(family.db_type().to_owned()));
     default("position", "store", Value::String(if kafka { "topic" } else { "file" }.to_owned()));
     default("pipeline", "workers", Value::Integer(default_workers()));
     if let Some(cache) = std::env::var("XDG_CACHE_HOME").ok().filter(|cache| cache.starts_with('/')) {

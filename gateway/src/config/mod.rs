@@ -4,6 +4,7 @@
 //! exists is legal in itself; whether the peers agree with it is `check`'s affair. Must not know sockets, Kafka or modules.
 
 mod address;
+mod decoding;
 mod derive;
 mod guest;
 mod keys;
@@ -26,6 +27,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use address::{BrokerAddress, HostAddress};
+pub use decoding::{DataNode, DecodeStyle, Decoding, Heartbeat, Parallel};
 pub use modules::{Limits, Module, Modules, Sha256};
 pub use name::{Description, ILLEGAL_IN_OBJECT, Pattern, SlotName, SqlName, TaskName, TopicName, is_legal_topic};
 pub use policy::{PartitionPolicy, TopicPolicy};

@@ -171,12 +171,32 @@ impl Part {
 }
 
 impl Pattern {
+    /// The pattern of exactly one table; `None` where no pattern can say its name.
+    pub fn of(schema: &str, table: &str) -> Option<Pattern> {
+        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        format!("{}.{}", quoted(schema), quoted(table)).parse().ok()
+    }
+
     /// Schema and table where the pattern names exactly one table.
     pub fn exact(&self) -> Option<(&str, &str)> {
         match (&self.schema, &self.table) {
             (Part::Exact(schema), Part::Exact(table)) => Some((schema, table)),
             _ => None,
         }
+    }
+
+    /// The pattern as `mppdb_decoding` writes it in its white list: raw names, `*` for a whole part. `None` where it cannot say it.
+    pub fn white_list_entry(&self) -> Option<String> {
+        let part = |part: &Part| match part {
+            Part::Exact(name) | Part::Stars(name) if name == "*" => {
+                matches!(part, Part::Stars(_)).then(|| "*".to_owned())
+            }
+            Part::Exact(name) if name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_$".contains(&b)) => {
+                Some(name.clone())
+            }
+            _ => None,
+        };
+        Some(format!("{}.{}", part(&self.schema)?, part(&self.table)?))
     }
 
     /// Whether the pattern covers this table.
@@ -230,6 +250,23 @@ mod tests {
                 Ok(yes),
                 "{pattern} {schema}.{table}"
             );
+        }
+    }
+
+    #[test]
+    fn a_pattern_for_any_table() {
+        let pattern = Pattern::of("a\"b", "c.d *").unwrap();
+        assert_eq!(pattern.exact(), Some(("a\"b", "c.d *")));
+        assert!(pattern.covers("a\"b", "c.d *") && !pattern.covers("a\"b", "c.d x"));
+    }
+
+    #[test]
+    fn the_white_list_says_what_it_can() {
+        let entry = |pattern: &str| pattern.parse::<Pattern>().unwrap().white_list_entry();
+        assert_eq!(entry("public.Orders").as_deref(), Some("public.Orders"));
+        assert_eq!((entry("s.*").as_deref(), entry("*.*").as_deref()), (Some("s.*"), Some("*.*")));
+        for none in ["s.o*", "s.\"a b\"", "s.\"*\"", "s.\u{e4}"] {
+            assert_eq!(entry(none), None, "{none}");
         }
     }
 

@@ -88,6 +88,11 @@ impl Size {
     pub const fn get(self) -> u64 {
         self.0
     }
+
+    /// One of so many equal parts; 1 MiB at least, below which nothing here works.
+    pub fn part(self, parts: u64) -> Size {
+        Size((self.0 / parts.max(1)).max(1 << 20).min(self.0))
+    }
 }
 
 impl FromStr for Size {
@@ -172,6 +177,11 @@ impl<const MIN: i64, const MAX: i64> Bounded<MIN, MAX> {
     /// The number where a `usize` is wanted: bounds that allow a negative number must not use this.
     pub fn to_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    /// One of so many equal parts; the least legal number at least.
+    pub fn part(self, parts: u64) -> Self {
+        Bounded((self.0 / i64::try_from(parts).unwrap_or(i64::MAX).max(1)).max(MIN))
     }
 }
 

@@ -1,11 +1,14 @@
 //! `[source]` and `[objects]`: the database that is read, and which of its tables.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{HostAddress, Pattern, Problems, SecretSource, Size, SlotName, Span, SqlName};
+use super::{
+    Bounded, DataNode, Decoding, Heartbeat, HostAddress, Parallel, Pattern, Problems, SecretSource, Size, SlotName,
+    Span, SqlName,
+};
 
 /// The family of the source server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -13,6 +16,8 @@ use super::{HostAddress, Pattern, Problems, SecretSource, Size, SlotName, Span, 
 pub enum SourceKind {
     /// PostgreSQL, decoded by pgoutput.
     Postgresql,
+    /// GaussDB, centralized or distributed, and openGauss. Which of them it is, the server tells.
+    Gaussdb,
 }
 
 impl SourceKind {
@@ -20,6 +25,7 @@ impl SourceKind {
     pub fn db_type(self) -> &'static str {
         match self {
             SourceKind::Postgresql => "PostgreSQL",
+            SourceKind::Gaussdb => "GaussDB",
         }
     }
 }
@@ -48,7 +54,8 @@ pub enum SslMode {
 pub struct Source {
     /// Family of the server.
     pub kind: SourceKind,
-    /// Servers, tried in order until one accepts; host:port, or /directory/of/the/socket:port.
+    /// Servers, tried in order until one accepts; host:port, or /directory/of/the/socket:port. Of a distributed GaussDB: its
+    /// coordinators.
     pub hosts: Vec<HostAddress>,
     /// Database; a task reads one.
     pub database: SqlName,
@@ -72,6 +79,30 @@ pub struct Source {
     /// Replication slot. Default: millrace_ and the task's name in lower case, '-' as '_'.
     #[serde(default = "unset_slot")]
     pub slot: SlotName,
+    /// How changes are rendered: pgoutput for PostgreSQL; serial or parallel for GaussDB and openGauss. Default: pgoutput or serial.
+    #[serde(default = "pgoutput")]
+    pub decoding: Decoding,
+    /// Settings of decoding = "parallel".
+    #[serde(default)]
+    pub parallel: Parallel,
+    /// Port for replication at every host. Default: the one after the host's port in GaussDB and openGauss, the host's port in PostgreSQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication_port: Option<Bounded<1, 65_535>>,
+    /// Data nodes of a distributed GaussDB. Default: asked of the coordinator.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<DataNode>,
+    /// Whether mppdb_decoding is told which tables to send, where the patterns can say it. Off: all are sent, and filtered here.
+    #[serde(default = "yes")]
+    pub white_list: bool,
+    /// Further options of mppdb_decoding, for memory and time at the server.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub plugin_options: BTreeMap<String, String>,
+    /// A row that is changed now and then, for an idle source whose slot would hold its log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<Heartbeat>,
+    /// Memory for one transaction whose end is not known yet: mppdb_decoding tells it last.
+    #[serde(default = "transaction_limit")]
+    pub transaction_memory: Size,
     /// Publication. Default: the name of the slot.
     #[serde(default = "unset_name")]
     pub publication: SqlName,
@@ -88,6 +119,9 @@ pub struct Source {
     /// Largest protocol message taken from the source; a row cannot be larger.
     #[serde(default = "message_limit")]
     pub max_message: Size,
+    /// How long making the slot may take: it waits for every transaction that is open at the time.
+    #[serde(default = "five_minutes")]
+    pub slot_timeout: Span,
     /// How long a slot that another connection uses is waited for before it is a definite error.
     #[serde(default = "one_minute")]
     pub slot_busy_timeout: Span,
@@ -103,6 +137,22 @@ fn ten_seconds() -> Span {
 
 fn one_minute() -> Span {
     Span::secs(60)
+}
+
+fn five_minutes() -> Span {
+    Span::secs(300)
+}
+
+fn pgoutput() -> Decoding {
+    Decoding::Pgoutput
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn transaction_limit() -> Size {
+    Size::mib(64)
 }
 
 fn message_limit() -> Size {
@@ -141,6 +191,9 @@ impl Source {
         // wal_sender_timeout is 60 s by default: a longer pause would make the server end the connection.
         problems.span("source.status_interval", self.status_interval, Span::millis(100), Span::secs(60));
         problems.span("source.slot_busy_timeout", self.slot_busy_timeout, Span::millis(0), Span::secs(86_400));
+        problems.span("source.slot_timeout", self.slot_timeout, Span::secs(1), Span::secs(86_400));
+        problems.size("source.transaction_memory", self.transaction_memory, Size::mib(1), Size::mib(3 << 10));
+        super::decoding::check(self, problems);
         // PostgreSQL's own limit of one message is 1 GiB.
         problems.size("source.max_message", self.max_message, Size::kib(64), Size::mib(1024));
     }

@@ -39,7 +39,7 @@ struct StateLabel {
     state: &'static str,
 }
 
-/// The metrics of one task. Every method is cheap enough for once per batch.
+/// The metrics of one shard. Every method is cheap enough for once per batch.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -78,10 +78,15 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers every metric with the label `task`.
+    /// Those of the first shard.
     pub fn new(task: &str) -> Metrics {
-        let label = ("task".into(), task.to_owned().into());
-        let mut registry = Registry::with_prefix_and_labels("millrace", [label].into_iter());
+        Metrics::of_shard(task, 0)
+    }
+
+    /// Registers every metric with the labels `task` and `shard`.
+    pub fn of_shard(task: &str, shard: u16) -> Metrics {
+        let labels = [("task".into(), task.to_owned().into()), ("shard".into(), shard.to_string().into())];
+        let mut registry = Registry::with_prefix_and_labels("millrace", labels.into_iter());
         let r = &mut registry;
         // Up to 16 s: 1 ms is what a broker on the same machine takes.
         let commit_to_ack = Histogram::new(prometheus_client::metrics::histogram::exponential_buckets(0.001, 2.0, 15));
@@ -367,10 +372,10 @@ mod tests {
         metrics.module_fault("format");
         let text = metrics.encode();
         for line in [
-            "millrace_records_delivered_total{task=\"shop\"} 3",
-            "millrace_confirmed_lsn{task=\"shop\"} 7",
-            "millrace_state{state=\"starting\",task=\"shop\"} 1",
-            "millrace_module_faults_total{stage=\"format\",task=\"shop\"} 1",
+            "millrace_records_delivered_total{task=\"shop\",shard=\"0\"} 3",
+            "millrace_confirmed_lsn{task=\"shop\",shard=\"0\"} 7",
+            "millrace_state{state=\"starting\",task=\"shop\",shard=\"0\"} 1",
+            "millrace_module_faults_total{stage=\"format\",task=\"shop\",shard=\"0\"} 1",
         ] {
             let sorted = |line: &str| {
                 let mut parts: Vec<String> = line.split(['{', '}', ',']).map(str::to_owned).collect();

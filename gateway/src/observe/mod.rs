@@ -9,6 +9,7 @@ mod metrics;
 mod report;
 mod status;
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use millrace_batch::Failure;
@@ -16,19 +17,46 @@ use millrace_batch::Failure;
 pub use metrics::Metrics;
 pub use status::{About, LiveModule, ShardStatus, Snapshot, State, Status};
 
-/// Metrics and state of one task, shared by every part of the process.
+/// Metrics and state of one shard, shared by every part of its session. That of shard 0 also speaks for the whole task: it knows the
+/// others, and tells the worst of all.
 #[derive(Debug)]
 pub struct Observe {
     /// The numbers.
     pub metrics: Metrics,
     /// The state.
     pub status: Status,
+    /// The shards behind shard 0.
+    others: Mutex<Vec<Arc<Observe>>>,
 }
 
 impl Observe {
     /// For a task that has not begun.
     pub fn new(about: About) -> Observe {
-        Observe { metrics: Metrics::new(&about.task), status: Status::new(about) }
+        Observe::of_shard(about, 0)
+    }
+
+    fn of_shard(about: About, shard: u16) -> Observe {
+        let metrics = Metrics::of_shard(&about.task, shard);
+        Observe { metrics, status: Status::new(about, shard), others: Mutex::default() }
+    }
+
+    /// Names the shards of the task, by the nodes they read, and gives one for each. Series of shards that stay go on.
+    pub fn shards(self: &Arc<Observe>, nodes: &[Option<String>]) -> Vec<Arc<Observe>> {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        others.truncate(nodes.len().saturating_sub(1));
+        while others.len() + 1 < nodes.len() {
+            let shard = u16::try_from(others.len() + 1).unwrap_or(u16::MAX);
+            others.push(Arc::new(Observe::of_shard(self.status.about(), shard)));
+        }
+        let all: Vec<Arc<Observe>> = std::iter::once(self.clone()).chain(others.iter().cloned()).collect();
+        for (shard, node) in all.iter().zip(nodes) {
+            shard.status.node(node.clone());
+        }
+        all
+    }
+
+    fn others(&self) -> Vec<Arc<Observe>> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The task begins, or begins anew after a change of its configuration.
@@ -81,11 +109,112 @@ impl Observe {
 
     /// Everything `/v1/status` shows, as of now.
     pub fn snapshot(&self) -> Snapshot {
-        self.status.snapshot(&self.metrics)
+        let mut task = self.status.snapshot(&self.metrics);
+        for shard in self.others() {
+            task.add(shard.status.snapshot(&shard.metrics));
+        }
+        task
     }
 
-    /// Whether the task does its work: streaming, and what is produced is acknowledged.
+    /// The state of the shard that is worst off.
+    pub fn state(&self) -> State {
+        self.snapshot().state
+    }
+
+    /// Why the shard that is worst off is so.
+    pub fn failure(&self) -> Option<Failure> {
+        self.snapshot().failure
+    }
+
+    /// Whether records of any shard wait and the sink acknowledges none.
+    pub fn is_stalled(&self) -> bool {
+        self.metrics.is_stalled() || self.others().iter().any(|shard| shard.metrics.is_stalled())
+    }
+
+    /// Records that all shards delivered since the start.
+    pub fn delivered_records(&self) -> u64 {
+        let others: u64 = self.others().iter().map(|shard| shard.metrics.delivered_records()).sum();
+        self.metrics.delivered_records() + others
+    }
+
+    /// Whether the task does its work: every shard streams, and what is produced is acknowledged.
     pub fn is_ready(&self) -> bool {
-        self.status.state() == State::Streaming && !self.metrics.is_stalled()
+        self.state() == State::Streaming && !self.is_stalled()
+    }
+
+    /// The metrics of all shards as Prometheus text (OpenMetrics).
+    pub fn encode(&self) -> String {
+        let others = self.others();
+        if others.is_empty() {
+            return self.metrics.encode();
+        }
+        let texts = std::iter::once(self.metrics.encode()).chain(others.iter().map(|shard| shard.metrics.encode()));
+        merged(&texts.collect::<Vec<_>>())
+    }
+}
+
+/// One exposition of several: each family once, with the samples of all.
+fn merged(texts: &[String]) -> String {
+    let mut families: Vec<(&str, String)> = Vec::new();
+    for (number, text) in texts.iter().enumerate() {
+        let mut family = 0;
+        for line in text.lines().filter(|line| *line != "# EOF") {
+            let described = line.strip_prefix("# ").and_then(|rest| rest.split(' ').nth(1));
+            if let Some(name) = described {
+                family = families.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
+                    families.push((name, String::new()));
+                    families.len() - 1
+                });
+            }
+            let Some((_, lines)) = families.get_mut(family) else { continue };
+            if described.is_none() || number == 0 {
+                lines.push_str(line);
+                lines.push('\n');
+            }
+        }
+    }
+    families.into_iter().map(|(_, lines)| lines).chain(std::iter::once("# EOF\n".to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_as_well_as_its_worst_shard() {
+        let task = Arc::new(Observe::new(About { task: "shop".to_owned(), ..About::default() }));
+        let shards = task.shards(&[Some("dn_1".to_owned()), Some("dn_2".to_owned())]);
+        shards[0].streaming();
+        assert_eq!((task.state(), task.is_ready()), (State::Starting, false));
+        shards[1].streaming();
+        assert!(task.is_ready());
+        shards[1].metrics.acknowledged(3, 300);
+        shards[1].halted(&Failure::definite("slot_lost", "t", "w", "m"));
+        let snapshot = task.snapshot();
+        assert_eq!((snapshot.state, snapshot.records_delivered), (State::Halted, 3));
+        assert_eq!(snapshot.failure.map(|failure| failure.code), Some("slot_lost"));
+        let told: Vec<_> =
+            snapshot.shards.iter().map(|shard| (shard.shard, shard.node.as_deref(), shard.state)).collect();
+        assert_eq!(told, [(0, Some("dn_1"), State::Streaming), (1, Some("dn_2"), State::Halted)]);
+        assert!(Arc::ptr_eq(&task.shards(&[None, None])[1], &shards[1]), "its series go on");
+    }
+
+    #[test]
+    fn every_metric_is_described_once() {
+        let task = Arc::new(Observe::new(About { task: "shop".to_owned(), ..About::default() }));
+        task.shards(&[None, None])[1].metrics.acknowledged(3, 300);
+        let text = task.encode();
+        assert_eq!(text.matches("# TYPE millrace_records_delivered ").count(), 1, "{text}");
+        assert_eq!(
+            text.lines().filter(|line| line.starts_with("millrace_records_delivered_total{")).count(),
+            2,
+            "{text}"
+        );
+        assert!(text.ends_with("# EOF\n") && text.matches("# EOF").count() == 1);
+        let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        let mut distinct = names.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(names.len(), distinct.len());
     }
 }

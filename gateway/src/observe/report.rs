@@ -19,10 +19,10 @@ impl Observe {
     pub async fn report(self: Arc<Observe>) {
         let live = console::is_terminal();
         let _cleared = Cleared;
-        let (mut last, mut then, mut rate) = (self.metrics.delivered_records(), Instant::now(), 0.0);
+        let (mut last, mut then, mut rate) = (self.delivered_records(), Instant::now(), 0.0);
         for tick in 1_u64.. {
             tokio::time::sleep(TICK).await;
-            let (delivered, now) = (self.metrics.delivered_records(), Instant::now());
+            let (delivered, now) = (self.delivered_records(), Instant::now());
             let newest = (delivered - last) as f64 / (now - then).as_secs_f64();
             rate = if newest == 0.0 && rate < 1.0 { 0.0 } else { rate + NEWEST * (newest - rate) };
             (last, then) = (delivered, now);
@@ -46,7 +46,7 @@ impl Drop for Cleared {
 }
 
 fn line(now: &Snapshot) -> String {
-    let shard = &now.shards[0];
+    let sum = Sum::of(now);
     let stalled = if now.stalled { ", the sink does not acknowledge" } else { "" };
     let failure = now.failure.as_ref().map_or_else(String::new, |failure| format!(" [{}]", failure.code));
     format!(
@@ -54,28 +54,50 @@ fn line(now: &Snapshot) -> String {
         now.about.task,
         now.state.as_str(),
         now.rate,
-        shard.lag_ms,
-        bytes(shard.lag_bytes),
-        shard.in_flight,
+        sum.lag_ms,
+        bytes(sum.lag_bytes),
+        sum.in_flight,
         now.records_delivered,
     )
 }
 
 fn log(now: &Snapshot) {
-    let shard = &now.shards[0];
+    let sum = Sum::of(now);
     tracing::info!(
         code = "progress",
         state = now.state.as_str(),
         rate = now.rate,
         delivered = now.records_delivered,
-        in_flight = shard.in_flight,
-        lag_ms = shard.lag_ms,
-        lag_bytes = shard.lag_bytes,
-        confirmed_lsn = %shard.confirmed_lsn,
-        slot_retained_bytes = shard.slot_retained_bytes,
+        in_flight = sum.in_flight,
+        lag_ms = sum.lag_ms,
+        lag_bytes = sum.lag_bytes,
+        confirmed_lsn = %sum.confirmed,
+        slot_retained_bytes = sum.retained,
         "{}",
         now.state.as_str(),
     );
+}
+
+/// All shards in one line: the longest delay, everything else added up.
+struct Sum {
+    lag_ms: u64,
+    lag_bytes: u64,
+    in_flight: u64,
+    retained: u64,
+    confirmed: String,
+}
+
+impl Sum {
+    fn of(now: &Snapshot) -> Sum {
+        let shards = || now.shards.iter();
+        Sum {
+            lag_ms: shards().map(|shard| shard.lag_ms).max().unwrap_or(0),
+            lag_bytes: shards().map(|shard| shard.lag_bytes).sum(),
+            in_flight: shards().map(|shard| shard.in_flight).sum(),
+            retained: shards().map(|shard| shard.slot_retained_bytes).sum(),
+            confirmed: shards().map(|shard| shard.confirmed_lsn.to_string()).collect::<Vec<_>>().join(" "),
+        }
+    }
 }
 
 fn bytes(n: u64) -> String {

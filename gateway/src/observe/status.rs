@@ -38,6 +38,17 @@ impl State {
             State::Draining => "draining",
         }
     }
+
+    /// The larger, the more a person should look.
+    fn weight(self) -> u8 {
+        match self {
+            State::Streaming => 0,
+            State::Draining => 1,
+            State::Starting => 2,
+            State::Retrying => 3,
+            State::Halted => 4,
+        }
+    }
 }
 
 /// What does not change while the process runs.
@@ -69,6 +80,14 @@ pub struct LiveModule {
 pub struct ShardStatus {
     /// Number of the shard.
     pub shard: u16,
+    /// Data node it reads; absent where the source is one server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// What it is doing.
+    pub state: State,
+    /// The failure that halts or delays it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
     /// End of the stream received.
     #[serde(serialize_with = "as_text")]
     pub received_lsn: Lsn,
@@ -126,8 +145,23 @@ pub struct Snapshot {
     pub modules: Vec<LiveModule>,
 }
 
+impl Snapshot {
+    /// Takes a further shard in: numbers add up, and the worse state is the state.
+    pub(super) fn add(&mut self, mut other: Snapshot) {
+        self.changes_received += other.changes_received;
+        self.records_delivered += other.records_delivered;
+        self.stalled |= other.stalled;
+        self.ready &= other.ready;
+        if other.state.weight() > self.state.weight() {
+            (self.state, self.state_ms, self.failure) = (other.state, other.state_ms, other.failure);
+        }
+        self.shards.append(&mut other.shards);
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
+    node: Option<String>,
     state: State,
     since: Instant,
     failure: Option<Failure>,
@@ -139,14 +173,29 @@ struct Inner {
 #[derive(Debug)]
 pub struct Status {
     about: About,
+    shard: u16,
     inner: Mutex<Inner>,
 }
 
 impl Status {
-    pub(super) fn new(about: About) -> Status {
-        let inner =
-            Inner { state: State::Starting, since: Instant::now(), failure: None, modules: Vec::new(), rate: 0.0 };
-        Status { about, inner: Mutex::new(inner) }
+    pub(super) fn new(about: About, shard: u16) -> Status {
+        let inner = Inner {
+            node: None,
+            state: State::Starting,
+            since: Instant::now(),
+            failure: None,
+            modules: Vec::new(),
+            rate: 0.0,
+        };
+        Status { about, shard, inner: Mutex::new(inner) }
+    }
+
+    pub(super) fn about(&self) -> About {
+        self.about.clone()
+    }
+
+    pub(super) fn node(&self, node: Option<String>) {
+        self.inner().node = node;
     }
 
     // A panic elsewhere leaves the state readable: each change of it is one assignment.
@@ -197,7 +246,10 @@ impl Status {
             changes_received: metrics.changes(),
             records_delivered: metrics.delivered_records(),
             shards: vec![ShardStatus {
-                shard: 0,
+                shard: self.shard,
+                node: inner.node.clone(),
+                state: inner.state,
+                failure: inner.failure.clone(),
                 received_lsn,
                 delivered_lsn,
                 position_lsn,

@@ -1,7 +1,7 @@
 //! From the replication socket to numbered batches.
 //!
-//! Owns the loop that pulls frames, feeds the decoder, asks the catalogue for keys and cuts batches. Must not know modules, topics or
-//! positions. It waits for room in the byte budget before it dispatches, and reads nothing meanwhile (I7).
+//! Owns the loop that pulls frames, feeds the decoder, answers what it asks of the catalogue and hands batches on. Must not know modules,
+//! topics or positions. It waits for room in the byte budget before it dispatches, and reads nothing meanwhile (I7).
 
 use std::{
     sync::Arc,
@@ -9,8 +9,11 @@ use std::{
 };
 
 use crossbeam_channel::Sender;
-use millrace_batch::{Batch, Commit, Failure, Lsn};
-use millrace_decode::pgoutput::{PgOutput, Step};
+use millrace_batch::{Batch, Commit, Failure, Lsn, ReplicaIdentity};
+use millrace_decode::{
+    Answer, Ask, Decoder, Step,
+    mppdb::{CatalogueColumn, CatalogueTable},
+};
 use millrace_replication::{Frame, SqlConnection, StreamReader, catalog};
 use tokio::sync::watch;
 
@@ -19,32 +22,44 @@ use crate::{failpoint, observe::Observe};
 
 /// Longest wait for a streamed transaction to become visible; only a stuck synchronous standby makes it long.
 const VISIBLE_BOUND: Duration = Duration::from_secs(30);
+/// How long a full spill is left alone before the next try: another shard may give its room back.
+const FULL_PAUSE: Duration = Duration::from_millis(200);
 
 /// When the reader cuts a batch, and how it reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Cut {
-    /// Most changes in a batch.
-    pub changes: usize,
-    /// Bytes of cell values after which a batch is cut.
-    pub bytes: usize,
+    /// When a batch is full.
+    pub batch: millrace_decode::Cut,
     /// Least time between two idle positions taken from keepalives.
     pub idle_interval: Duration,
+    /// Whether other shards use the spill too, so that a full one may empty by itself.
+    pub shared_spill: bool,
 }
 
 /// The reading side of one session.
 pub(crate) struct Reader {
     pub stream: StreamReader,
-    pub decoder: PgOutput,
+    pub decoder: Decoder,
     pub catalogue: Arc<SqlConnection>,
     pub cut: Cut,
-    pub room: Room,
-    pub pool: Pool,
-    pub work: Sender<Work>,
-    pub observe: Arc<Observe>,
+    pub outlet: Outlet,
     /// When a keepalive last became a position.
     pub idle_at: Instant,
-    /// End of the newest transaction or keepalive that became one.
-    pub last_end: Lsn,
+}
+
+/// Where batches leave the reader.
+pub(crate) struct Outlet {
+    room: Room,
+    pool: Pool,
+    work: Sender<Work>,
+    observe: Arc<Observe>,
+    /// The batch that is being filled.
+    batch: Batch,
+    sequence: u64,
+    /// End of the newest transaction that was handed on, or of a keepalive that became one.
+    handed_on: Lsn,
+    /// Time spent waiting, which is not decoding.
+    waited: Duration,
 }
 
 /// Why reading ended without a failure.
@@ -58,123 +73,158 @@ impl Reader {
     /// Reads until stopped or until something fails. What was read before is dispatched in either case, so that it can be
     /// delivered before the session ends. Gives the stream back, so that it can be closed in order.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> (StreamReader, Result<ReadEnd, Failure>) {
-        let mut open = Open { batch: self.pool.batch(), sequence: 0 };
         let outcome = tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => Ok(ReadEnd::Stopped),
-            outcome = self.read(&mut open) => outcome,
+            outcome = self.read() => outcome,
         };
         // A change that was half decoded is not in the batch; whole ones are worth delivering.
-        if self.dispatch(&mut open).await.is_err() {
+        if self.outlet.dispatch().await.is_err() {
             tracing::debug!("the workers ended before the reader");
         }
         (self.stream, outcome)
     }
 
-    async fn read(&mut self, open: &mut Open) -> Result<ReadEnd, Failure> {
+    async fn read(&mut self) -> Result<ReadEnd, Failure> {
+        let Reader { stream, decoder, catalogue, cut, outlet, idle_at } = self;
         loop {
-            self.stream.fill().await.map_err(|error| error.failure())?;
+            stream.fill().await.map_err(|error| error.failure())?;
             failpoint::pass("after_receive");
-            let mut working = Instant::now();
+            let working = Instant::now();
+            outlet.waited = Duration::ZERO;
             loop {
-                let step = match self.stream.next_frame().map_err(|error| error.failure())? {
+                match stream.next_frame().map_err(|error| error.failure())? {
                     None => break,
-                    Some(Frame::XLogData { wal_start, payload, .. }) => {
-                        self.decoder.message(wal_start, payload, &mut open.batch)?
-                    }
+                    Some(Frame::XLogData { wal_start, payload, .. }) => loop {
+                        match decoder.payload(wal_start, payload, &mut outlet.batch)? {
+                            Step::Done => break,
+                            Step::Cut => outlet.dispatch().await?,
+                            Step::Ask(ask) => {
+                                let asked = Instant::now();
+                                let answer = answer(catalogue, ask, decoder.xid()).await?;
+                                decoder.answer(answer)?;
+                                outlet.waited += asked.elapsed();
+                            }
+                            Step::Full if cut.shared_spill => tokio::time::sleep(FULL_PAUSE).await,
+                            Step::Full => return Err(decoder.too_large()),
+                        }
+                    },
                     Some(Frame::Keepalive { wal_end, reply_requested, .. }) => {
-                        self.idle(open, wal_end, reply_requested);
-                        continue;
+                        if decoder.keepalive_is_position() {
+                            outlet.observe.metrics.received_lsn(wal_end);
+                            // A server that asks is perhaps shutting down: it waits until this very position is confirmed.
+                            let due = reply_requested || idle_at.elapsed() >= cut.idle_interval;
+                            if due && wal_end > outlet.last_end() {
+                                *idle_at = Instant::now();
+                                outlet.idle(wal_end, decoder.next_id());
+                            }
+                        }
                     }
                     Some(Frame::End) => return Err(ended()),
-                };
-                match step {
-                    Step::KeysNeeded { oid } => self.answer_keys(oid).await?,
-                    Step::Commit => self.last_end = open.batch.commits().last().map_or(self.last_end, |c| c.end_lsn),
-                    _ => {}
-                }
-                if open.batch.len() >= self.cut.changes || open.batch.data_len() >= self.cut.bytes {
-                    // Waiting for room is not decoding.
-                    self.observe.metrics.stage("decode", working.elapsed());
-                    self.dispatch(open).await?;
-                    working = Instant::now();
                 }
             }
-            self.observe.metrics.stage("decode", working.elapsed());
+            outlet.observe.metrics.stage("decode", working.elapsed().saturating_sub(outlet.waited));
             failpoint::pass("after_decode");
-            self.dispatch(open).await?;
+            outlet.dispatch().await?;
         }
+    }
+}
+
+impl Outlet {
+    /// An outlet with an empty batch, for a stream that begins behind `begins_at`.
+    pub fn new(room: Room, pool: Pool, work: Sender<Work>, observe: Arc<Observe>, begins_at: Lsn) -> Outlet {
+        let batch = pool.batch();
+        Outlet { room, pool, work, observe, batch, sequence: 0, handed_on: begins_at, waited: Duration::ZERO }
+    }
+
+    /// End of the newest transaction read, or of a keepalive that became one.
+    fn last_end(&self) -> Lsn {
+        self.batch.commits().last().map_or(self.handed_on, |commit| commit.end_lsn)
     }
 
     /// A keepalive outside a transaction says that everything before its LSN was sent: it becomes an empty transaction end, and
-    /// is confirmed by the same rule as a real one, after everything before it (I1). `asked`: the server wants an answer; one that
-    /// is shutting down waits until this very position is confirmed.
-    fn idle(&mut self, open: &mut Open, wal_end: Lsn, asked: bool) {
-        self.observe.metrics.received_lsn(wal_end);
-        let due = (asked || self.idle_at.elapsed() >= self.cut.idle_interval) && wal_end > self.last_end;
-        if self.decoder.in_transaction() || !due {
-            return;
-        }
-        (self.idle_at, self.last_end) = (Instant::now(), wal_end);
-        let next_id = self.decoder.next_id();
+    /// is confirmed by the same rule as a real one, after everything before it (I1).
+    fn idle(&mut self, wal_end: Lsn, next_id: u64) {
         let end = Commit { after: 0, commit_lsn: wal_end, end_lsn: wal_end, xid: 0, commit_time: 0, next_id };
-        open.batch.push_commit(end);
+        self.batch.push_commit(end);
     }
 
-    async fn answer_keys(&mut self, oid: u32) -> Result<(), Failure> {
-        if let Some(xid) = self.decoder.xid() {
-            self.until_visible(xid).await?;
-        }
-        let keys = catalog::primary_key(&self.catalogue, oid).await.map_err(|error| error.failure())?;
-        self.decoder.set_keys(oid, &keys)?;
-        tracing::info!(oid, key = ?keys, "table version");
-        Ok(())
-    }
-
-    /// A transaction is streamed as soon as its commit is in the WAL, a moment before others can see it: the catalogue would
-    /// still answer with what it changed. Its lock on its own number is given up after it has become visible.
-    async fn until_visible(&self, xid: u32) -> Result<(), Failure> {
-        const TRIED: &str = "waiting for a transaction to be visible in the catalogue";
-        const LOCKED: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks \
-            WHERE locktype = 'transactionid' AND transactionid::text = $1::text)";
-        let deadline = Instant::now() + VISIBLE_BOUND;
-        let number = xid.to_string();
-        loop {
-            let row = self.catalogue.query_one(LOCKED, &[&number]).await;
-            let locked: Result<bool, _> = row.and_then(|row| row.try_get(0));
-            match locked {
-                Ok(false) => return Ok(()),
-                Ok(true) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(2)).await,
-                Ok(true) => {
-                    let why = format!("transaction {xid} was streamed and is not visible after {VISIBLE_BOUND:?}");
-                    let mend = "a synchronous standby that does not answer holds commits back: bring it back";
-                    return Err(Failure::transient("catalogue_behind", TRIED, why, mend));
-                }
-                Err(error) => return Err(millrace_replication::Error::sql(TRIED, error).failure()),
-            }
-        }
-    }
-
-    async fn dispatch(&mut self, open: &mut Open) -> Result<(), Failure> {
-        if open.batch.is_empty() && open.batch.commits().is_empty() {
+    /// Hands the batch on, if there is anything in it.
+    async fn dispatch(&mut self) -> Result<(), Failure> {
+        if self.batch.is_empty() && self.batch.commits().is_empty() {
             return Ok(());
         }
         // Room first: a stop that cancels the wait must find the batch still in its place.
-        let permit = self.room.take(open.batch.weight()).await;
-        let batch = std::mem::replace(&mut open.batch, self.pool.batch());
+        let began = Instant::now();
+        self.handed_on = self.last_end();
+        self.observe.metrics.received_lsn(self.handed_on);
+        let permit = self.room.take(self.batch.weight()).await;
+        self.waited += began.elapsed();
+        let batch = std::mem::replace(&mut self.batch, self.pool.batch());
         self.observe.metrics.batch_received(&batch);
         self.observe.metrics.budget_used(self.room.used());
-        let work = Work { sequence: open.sequence, batch, permit };
-        open.sequence += 1;
+        let work = Work { sequence: self.sequence, batch, permit };
+        self.sequence += 1;
         self.work.send(work).map_err(|_| {
             Failure::transient("session_ended", "handing a batch to the workers", "the workers have stopped", "")
         })
     }
 }
 
-struct Open {
-    batch: Batch,
-    sequence: u64,
+/// Asks the catalogue for a decoder, once the transaction it stands in is visible.
+async fn answer(catalogue: &SqlConnection, ask: Ask, xid: Option<u64>) -> Result<Answer, Failure> {
+    if let Some(xid) = xid {
+        until_visible(catalogue, xid).await?;
+    }
+    match ask {
+        Ask::Keys { oid } => {
+            let keys = catalog::primary_key(catalogue, oid).await.map_err(|error| error.failure())?;
+            tracing::info!(oid, key = ?keys, "table version");
+            Ok(Answer::Keys(keys))
+        }
+        Ask::Table { schema, table } => {
+            let found = catalog::stream_table(catalogue, &schema, &table).await.map_err(|error| error.failure())?;
+            let key = found.as_ref().map(|found| &found.primary_key);
+            tracing::info!(schema, table, ?key, "table version");
+            Ok(Answer::Table(found.map_or_else(CatalogueTable::gone, catalogue_table)))
+        }
+    }
+}
+
+fn catalogue_table(found: catalog::StreamTable) -> CatalogueTable {
+    let column = |column: catalog::StreamColumn| CatalogueColumn {
+        name: column.name,
+        type_name: column.type_name,
+        type_oid: column.type_oid,
+        base_type: column.base_type,
+    };
+    CatalogueTable {
+        oid: found.oid,
+        identity: match found.replica_identity {
+            catalog::ReplicaIdentity::Default => ReplicaIdentity::Default,
+            catalog::ReplicaIdentity::Full => ReplicaIdentity::Full,
+            catalog::ReplicaIdentity::Index => ReplicaIdentity::Index,
+            catalog::ReplicaIdentity::Nothing => ReplicaIdentity::Nothing,
+        },
+        columns: found.columns.into_iter().map(column).collect(),
+        key_columns: found.primary_key,
+    }
+}
+
+/// A transaction is streamed as soon as its commit is in the WAL, a moment before others can see it: the catalogue would
+/// still answer with what it changed. Its lock on its own number is given up after it has become visible.
+async fn until_visible(catalogue: &SqlConnection, xid: u64) -> Result<(), Failure> {
+    let deadline = Instant::now() + VISIBLE_BOUND;
+    while catalog::transaction_runs(catalogue, xid).await.map_err(|error| error.failure())? {
+        if Instant::now() >= deadline {
+            let tried = "waiting for a transaction to be visible in the catalogue";
+            let why = format!("transaction {xid} was streamed and is not visible after {VISIBLE_BOUND:?}");
+            let mend = "a synchronous standby that does not answer holds commits back: bring it back";
+            return Err(Failure::transient("catalogue_behind", tried, why, mend));
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    Ok(())
 }
 
 fn ended() -> Failure {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use millrace_batch::{Failure, RelationLog};
-use millrace_decode::pgoutput::PgOutput;
+use millrace_decode::Decoder;
 use millrace_host::Chain;
 use millrace_position::{PositionRecord, Progress};
 use millrace_replication::{FlushPosition, ReplicationStream, SqlConnection, StreamReader};
@@ -24,7 +24,12 @@ use tokio::{
 };
 
 use super::{
-    Cut, Pool, ReadEnd, Room, deliver::Deliver, flight::Flights, reader::Reader, targets::Targets, worker::Worker,
+    Cut, Pool, ReadEnd, Room,
+    deliver::Deliver,
+    flight::Flights,
+    reader::{Outlet, Reader},
+    targets::Targets,
+    worker::Worker,
     writer::Writer,
 };
 use crate::{observe::Observe, task::Store};
@@ -41,7 +46,7 @@ pub struct SessionParts {
     /// What the source is told as flushed.
     pub confirm: FlushPosition,
     /// Decoder at the start position.
-    pub decoder: PgOutput,
+    pub decoder: Decoder,
     /// SQL connection for keys.
     pub catalogue: Arc<SqlConnection>,
     /// Table versions, shared with the decoder.
@@ -175,12 +180,8 @@ impl Session {
             decoder: parts.decoder,
             catalogue: parts.catalogue,
             cut: parts.cut,
-            room: Room::new(parts.budget, 4 * workers + 4),
-            pool,
-            work,
-            observe: parts.observe,
+            outlet: Outlet::new(Room::new(parts.budget, 4 * workers + 4), pool, work, parts.observe, begins_at),
             idle_at: Instant::now(),
-            last_end: begins_at,
         };
         let (end_reading, reading) = watch::channel(false);
         let mut read = tokio::spawn(reader.run(reading));

@@ -12,33 +12,29 @@ use std::{
 };
 
 use millrace_batch::{Failure, Lsn, RelationLog};
-use millrace_decode::pgoutput::{self, PgOutput};
+use millrace_decode::Start as StreamStart;
 use millrace_host::{Chain, TopicTable};
 use millrace_position::{Position, PositionRecord, Progress, SlotState, VERSION};
-use millrace_replication::{
-    CreateSlot, FlushPosition, Pgoutput, ReplicationConnection, SqlConnection, StartReplication, SystemIdentity,
-    catalog, connect_sql,
-};
+use millrace_replication::{FlushPosition, StartReplication, SystemIdentity};
 use millrace_sink::KafkaConfig;
 use tokio::sync::watch;
 
 use super::{
-    modules::{Loaded, hex},
+    family::{self, Source},
+    login::Gate,
+    modules::{Loaded, Shared, hex},
     slot_watch, source,
     start::{Found, Start, Stored, Wanted, decide},
     store::{self, Store},
     topics,
+    topology::{self, Shard},
 };
 use crate::{
-    config::{SinkKind, Task},
+    config::{Decoding, SinkKind, SourceKind, Task},
     observe::Observe,
     pipeline::{Cut, Session, SessionEnd, SessionParts, Targets},
 };
 
-/// Output plugin of the PostgreSQL source.
-const PLUGIN: &str = "pgoutput";
-/// Longest wait for a slot to be made: it waits for every transaction that is open at the time.
-const SLOT_BOUND: Duration = Duration::from_secs(300);
 /// The `n` of a task's first id.
 const FIRST_ID: u64 = 1;
 /// Least time between two positions taken from keepalives, which keeps an idle task from writing all the time.
@@ -48,7 +44,8 @@ const IDLE_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) struct Runner {
     observe: Arc<Observe>,
     in_session: Arc<AtomicBool>,
-    loaded: Option<Loaded>,
+    modules: Arc<Shared>,
+    gate: Arc<Gate>,
     store: Option<Kept>,
     /// Since when the slot has been in use by somebody else.
     busy_since: Option<Instant>,
@@ -63,8 +60,9 @@ struct Kept {
 
 impl Runner {
     /// Keeps nothing yet.
-    pub fn new(observe: Arc<Observe>) -> Runner {
-        Runner { observe, in_session: Arc::default(), loaded: None, store: None, busy_since: None, logged_in: false }
+    pub fn new(observe: Arc<Observe>, modules: Arc<Shared>, gate: Arc<Gate>) -> Runner {
+        let in_session = Arc::default();
+        Runner { observe, in_session, modules, gate, store: None, busy_since: None, logged_in: false }
     }
 
     /// True while a session runs, which ends itself in order when told to stop.
@@ -77,14 +75,9 @@ impl Runner {
         self.logged_in
     }
 
-    /// Forgets what the old task file asked for.
-    pub fn forget(&mut self) {
-        *self = Runner::new(self.observe.clone());
-    }
-
     /// Starts a session and runs it to its end.
-    pub async fn attempt(&mut self, task: &Task, stop: watch::Receiver<bool>) -> SessionEnd {
-        let parts = match self.prepare(task).await {
+    pub async fn attempt(&mut self, task: &Task, shard: &Shard, stop: watch::Receiver<bool>) -> SessionEnd {
+        let parts = match self.prepare(task, shard).await {
             Ok(parts) => parts,
             Err(failure) => {
                 self.doubt_store();
@@ -128,25 +121,22 @@ impl Runner {
         Failure { class: millrace_batch::Class::Definite, ..failure }
     }
 
-    async fn prepare(&mut self, task: &Task) -> Result<SessionParts, Failure> {
-        let shard = 0;
+    async fn prepare(&mut self, task: &Task, shard: &Shard) -> Result<SessionParts, Failure> {
         self.logged_in = false;
-        self.load_modules(task).await?;
+        let loaded = &*self.modules.get(task).await?;
         let kafka = match task.sink.kind {
             SinkKind::Kafka => Some(topics::kafka_config(task)?),
             SinkKind::Blackhole => None,
         };
-        self.open_store(task, kafka.clone(), shard).await?;
-        let (Some(loaded), Some(kept)) = (&self.loaded, &mut self.store) else {
+        self.open_store(task, kafka.clone(), shard.number).await?;
+        let Some(kept) = &mut self.store else {
             return Err(Failure::transient("internal", "starting", "nothing is loaded", "report this with the log"));
         };
 
-        let options = source::connect_options(task)?;
-        let mut connection = ReplicationConnection::connect(&options).await.map_err(|error| error.failure())?;
-        let system = connection.identify_system().await.map_err(|error| error.failure())?;
-        let catalogue = Arc::new(connect_sql(&options).await.map_err(|error| error.failure())?);
+        let mut from = self.gate.pass(Source::connect(task, &shard.hosts)).await?;
+        let system = from.connection.identify_system().await.map_err(|error| error.failure())?;
         self.logged_in = true;
-        let record = settle(task, kept, &mut connection, &catalogue, &system, loaded, shard).await?;
+        let record = settle(task, kept, &mut from, &system, loaded, shard).await?;
         self.observe.status.modules(loaded.live());
 
         let relations = RelationLog::new();
@@ -160,7 +150,7 @@ impl Runner {
         let record = Arc::new(Mutex::new(record));
         let (sink, topics) = topics::open_sink(task, kafka.as_ref()).await?;
         let targets = Targets::new(sink.clone(), topics, table, record.clone(), topics::wish(task));
-        let targets = topics::before_start(task, &catalogue, scratch, targets).await?;
+        let targets = topics::before_start(task, &from.catalogue, scratch, targets).await?;
 
         let position = record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).position;
         let confirm = FlushPosition::new(position.end_lsn);
@@ -168,28 +158,34 @@ impl Runner {
         let begin = StartReplication {
             slot: task.source.slot.to_string(),
             from: position.end_lsn,
-            options: Pgoutput::new([task.source.publication.to_string()]).options(),
+            options: source::plugin_options(task),
         };
-        let stream = connection
+        let stream = from
+            .connection
             .start(&begin, confirm.clone(), source::stream_options(task))
             .await
             .map_err(|error| error.failure())?;
         tracing::info!(code = "started", from = %position.end_lsn, next_id = position.next_id, workers, "stream started");
-        let decoder = PgOutput::new(
-            pgoutput::Start {
-                shard,
-                shards: 1,
-                database: task.source.database.to_string(),
-                end_lsn: position.end_lsn,
-                next_id: position.next_id,
-            },
-            relations.clone(),
-        );
+        if task.source.decoding == Decoding::Parallel {
+            tracing::warn!(
+                code = "parallel_decoding",
+                "in parallel decoding the server leaves out, in silence, rows that follow a change of the catalogue in their \
+                 transaction, and inserts that create an interval partition"
+            );
+        }
+        let start = StreamStart {
+            shard: shard.number,
+            shards: shard.count,
+            database: task.source.database.to_string(),
+            end_lsn: position.end_lsn,
+            next_id: position.next_id,
+        };
+        let decoder = source::decoder(task, &from.encoding, start, relations.clone())?;
         Ok(SessionParts {
             stream,
             confirm,
             decoder,
-            catalogue,
+            catalogue: from.catalogue,
             relations,
             chains,
             sink,
@@ -198,26 +194,13 @@ impl Runner {
             store: kept.store.clone(),
             record,
             header: task.sink.headers.then(|| loaded.chain_digest()),
-            shard,
-            cut: Cut {
-                changes: task.pipeline.batch_changes.to_usize(),
-                bytes: usize::try_from(task.pipeline.batch_bytes.get()).unwrap_or(usize::MAX),
-                idle_interval: IDLE_INTERVAL,
-            },
+            shard: shard.number,
+            cut: Cut { batch: source::cut(task), idle_interval: IDLE_INTERVAL, shared_spill: shard.count > 1 },
             budget: usize::try_from(task.pipeline.budget.get()).unwrap_or(usize::MAX),
             position_interval: task.position.interval.get(),
             drain_timeout: task.pipeline.drain_timeout.get(),
             observe: self.observe.clone(),
         })
-    }
-
-    /// Compiles the modules once; they do not change until the task file does.
-    async fn load_modules(&mut self, task: &Task) -> Result<(), Failure> {
-        if self.loaded.is_none() {
-            let task = task.clone();
-            self.loaded = Some(blocking("loading modules", move || Loaded::load(&task)).await?);
-        }
-        Ok(())
     }
 
     /// Opens the store once; it is what keeps a second gateway out.
@@ -236,36 +219,50 @@ impl Runner {
 async fn settle(
     task: &Task,
     kept: &mut Kept,
-    connection: &mut ReplicationConnection,
-    catalogue: &SqlConnection,
+    from: &mut Source,
     system: &SystemIdentity,
     loaded: &Loaded,
-    shard: u16,
+    shard: &Shard,
 ) -> Result<PositionRecord, Failure> {
     let slot = task.source.slot.as_str();
-    let found = catalog::slot(catalogue, slot).await.map_err(|error| error.failure())?.map(|found| Found {
+    let found = family::slot(task, &from.catalogue).await.map_err(|error| error.failure())?.map(|found| Found {
         wal_status: if found.is_lost() { Some("lost".to_owned()) } else { found.wal_status },
         plugin: found.plugin.unwrap_or_default(),
         database: found.database.unwrap_or_default(),
         confirmed: found.confirmed_flush_lsn.unwrap_or(Lsn(0)),
+        restart: found.restart_lsn,
     });
+    if let Some(record) = &kept.record {
+        belongs(record, shard)?;
+    }
     let stored = kept.record.as_ref().map(|record| Stored {
         system_identifier: record.system_identifier.clone(),
         slot: record.slot.clone(),
         end_lsn: record.position.end_lsn,
         slot_created: record.slot_state == SlotState::Created,
     });
-    let wanted =
-        Wanted { slot, database: task.source.database.as_str(), plugin: PLUGIN, system_identifier: &system.system_id };
+    let wanted = Wanted {
+        slot,
+        database: task.source.database.as_str(),
+        plugin: task.source.decoding.plugin(),
+        system_identifier: &system.system_id,
+        log_end: system.wal_flush,
+    };
     let decision = decide(wanted, stored.as_ref(), found.as_ref())?;
-    super::publication::ensure(task, catalogue, decision == Start::First).await?;
+    if task.source.decoding == Decoding::Pgoutput {
+        super::publication::ensure(task, &from.catalogue, decision == Start::First).await?;
+    }
     let fresh = |position, slot_state| PositionRecord {
         version: VERSION,
         task: task.task.name.to_string(),
         position,
-        shards: 1,
-        source_kind: "postgresql".to_owned(),
-        decoding: PLUGIN.to_owned(),
+        shards: shard.count,
+        node: shard.node.clone(),
+        source_kind: match task.source.kind {
+            SourceKind::Postgresql => "postgresql".to_owned(),
+            SourceKind::Gaussdb => "gaussdb".to_owned(),
+        },
+        decoding: source::decoding_name(task).to_owned(),
         system_identifier: system.system_id.clone(),
         timeline: Some(system.timeline),
         slot: slot.to_owned(),
@@ -278,7 +275,7 @@ async fn settle(
     };
     // A task that begins anew goes on with its ids: consumers that remember the old ones must not meet them again.
     let next_id = kept.record.as_ref().map_or(FIRST_ID, |record| record.position.next_id);
-    let at = |end_lsn| Position { shard, end_lsn, ordinal: 0, next_id };
+    let at = |end_lsn| Position { shard: shard.number, end_lsn, ordinal: 0, next_id };
     let record = match (decision, kept.record.clone()) {
         (Start::Resume, Some(record)) => {
             let now = fresh(record.position, SlotState::Created);
@@ -292,14 +289,23 @@ async fn settle(
         _ => {
             // Kept as well: a slot that is made and not yet noted must be recognised as ours by the next attempt.
             kept.record = Some(write(kept, fresh(at(Lsn(0)), SlotState::Intended)).await?);
-            let created = connection.create_slot(&CreateSlot::pgoutput(slot), SLOT_BOUND).await;
-            let created = created.map_err(|error| error.failure())?;
-            tracing::info!(code = "slot_created", slot, from = %created.consistent_point, "slot created");
-            write(kept, fresh(at(created.consistent_point), SlotState::Created)).await?
+            let begins = family::create_slot(task, &mut from.connection, &from.catalogue).await?;
+            tracing::info!(code = "slot_created", slot, from = %begins, "slot created");
+            write(kept, fresh(at(begins), SlotState::Created)).await?
         }
     };
     kept.record = Some(record.clone());
     Ok(record)
+}
+
+/// Whether a position is that of this shard: of the same node among as many.
+fn belongs(record: &PositionRecord, shard: &Shard) -> Result<(), Failure> {
+    if record.shards == shard.count && record.node == shard.node {
+        return Ok(());
+    }
+    let was =
+        format!("the position is that of {} among {}", record.node.as_deref().unwrap_or("one server"), record.shards);
+    Err(topology::changed(&was, shard))
 }
 
 /// Writes a record off the async runtime.
@@ -331,6 +337,14 @@ fn report_changes(before: &PositionRecord, now: &PositionRecord) {
             before = before.modules.len(),
             now = now.modules.len(),
             "another chain than before the restart"
+        );
+    }
+    if before.decoding != now.decoding {
+        tracing::warn!(
+            code = "decoding_changed",
+            before = before.decoding,
+            now = now.decoding,
+            "another decoding than before the restart"
         );
     }
     if before.selection != now.selection {

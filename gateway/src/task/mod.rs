@@ -1,45 +1,38 @@
-//! A task from start to stop: sessions one after another, and what a failure leads to.
+//! A task from start to stop: its shards, side by side.
 //!
-//! Owns the decision between retry, halt and stop. Must not move data (that is `pipeline`). Transient failures are retried with
-//! back-off and never given up; after a definite one the process stays up, halted and not ready, until a person changed the
-//! task file or a secret, or leaves where the task says so.
+//! Owns which shards there are, and that they begin and end together; each decides for itself between retry and halt. Must not move data (that is
+//! `pipeline`). After a definite failure the process stays up, not ready, until a person changed the task file or a secret, or
+//! leaves where the task says so. A shard that is halted or stalled stops no other.
 
 mod attempt;
 pub mod backoff;
 mod changes;
+pub(crate) mod family;
+mod heartbeat;
+mod login;
 mod modules;
 mod publication;
+mod shard;
 mod slot_watch;
 pub mod source;
 pub mod start;
 pub(crate) mod store;
 pub(crate) mod topics;
+pub mod topology;
 
 use std::{
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use millrace_batch::Failure;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 
 pub(crate) use modules::{default_cache as module_cache, limits as module_limits};
 pub(crate) use store::Store;
 
-use crate::{
-    config::{self, OnHalt, Task},
-    observe::Observe,
-    pipeline::SessionEnd,
-};
-
-/// How often a halted task looks whether a person has acted.
-const LOOK: Duration = Duration::from_secs(1);
-/// A session that lasted this long was no failed start: the next back-off starts over.
-const SETTLED: Duration = Duration::from_secs(10);
+use crate::{config::Task, observe::Observe};
 
 /// How a task ended.
 #[derive(Debug)]
@@ -64,117 +57,113 @@ pub async fn run(task: Task, file: Option<PathBuf>, observe: Arc<Observe>) -> Ou
     outcome
 }
 
-/// Runs a task until `stop` says true.
+/// Runs a task until `stop` says true. `observe` is that of shard 0.
 pub async fn run_until(
-    mut task: Task,
+    task: Task,
     file: Option<PathBuf>,
     observe: Arc<Observe>,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) -> Outcome {
-    let mut backoff = backoff::Backoff::default();
-    let mut runner = attempt::Runner::new(observe.clone());
+    let mut task = Arc::new(task);
     loop {
         observe.starting();
-        let began = std::time::Instant::now();
-        let watched = changes::Watched::new(file.as_deref(), &task);
-        let (mut early, in_session) = (stop.clone(), runner.in_session());
-        let ended = tokio::select! {
-            // An attempt that has become a session ends itself in order when it is told to stop.
-            ended = runner.attempt(&task, stop.clone()) => ended,
-            () = stopped_early(&mut early, &in_session) => return Outcome::Stopped,
+        let common =
+            shard::Common { modules: Arc::default(), gate: Arc::default(), file: file.clone(), task: task.clone() };
+        let end = match shards(&common, &observe, stop.clone()).await {
+            Ok(shards) => side_by_side(&common, shards, &observe, stop.clone()).await,
+            Err(end) => end,
         };
-        observe.metrics.session_ended();
-        let failure = match ended {
-            SessionEnd::Stopped { unacknowledged: 0 } => return Outcome::Stopped,
-            SessionEnd::Stopped { unacknowledged } => {
-                tracing::warn!(code = "not_drained", unacknowledged, "stopped with records under way: they come again");
-                return Outcome::Stopped;
-            }
-            SessionEnd::Failed(failure) => failure,
-        };
-        if *stop.borrow() {
-            tracing::warn!(code = failure.code, "{failure}; stopping all the same, nothing is lost");
-            return Outcome::Stopped;
+        match end {
+            shard::End::Stopped => return Outcome::Stopped,
+            shard::End::Halted(failure) => return Outcome::Halted(failure),
+            shard::End::Changed(changed) => task = Arc::new(*changed),
         }
+    }
+}
+
+/// Finds the shards, however long the source takes to answer.
+async fn shards(
+    common: &shard::Common,
+    observe: &Arc<Observe>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<Vec<topology::Shard>, shard::End> {
+    let mut backoff = backoff::Backoff::default();
+    loop {
+        let watched = common.watch();
+        let found = tokio::select! {
+            found = common.gate.pass(topology::find(&common.task)) => found,
+            _ = stop.wait_for(|stop| *stop) => return Err(shard::End::Stopped),
+        };
+        let failure = match found {
+            Ok(shards) => return Ok(shards),
+            Err(failure) => failure,
+        };
         if failure.is_definite() {
-            observe.halted(&failure);
-            if task.pipeline.on_halt == OnHalt::Exit {
-                return Outcome::Halted(failure);
-            }
-            let known_login = runner.logged_in();
-            let reporting = async {
-                if known_login {
-                    slot_watch::while_halted(&task, &observe).await;
-                }
-                std::future::pending().await
-            };
-            let acted = tokio::select! {
-                acted = halted(&task, file.as_ref(), &watched, &mut stop) => acted,
-                () = reporting => None,
-            };
-            match acted {
-                Some(changed) => task = *changed,
-                None => return Outcome::Stopped,
-            }
-            runner.forget();
-            backoff.reset();
-            continue;
-        }
-        if began.elapsed() >= SETTLED {
-            backoff.reset();
+            let only = topology::Shard::only(&common.task);
+            return Err(shard::halt(common, &only, observe, failure, false, &watched, stop).await);
         }
         let pause = backoff.pause();
         observe.retrying(&failure, pause);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            _ = stop.wait_for(|stop| *stop) => return Outcome::Stopped,
+            _ = stop.wait_for(|stop| *stop) => return Err(shard::End::Stopped),
         }
     }
 }
 
-/// Until a stop that comes before there is a session to end in order.
-async fn stopped_early(stop: &mut watch::Receiver<bool>, in_session: &AtomicBool) {
-    let _ = stop.wait_for(|stop| *stop).await;
-    if in_session.load(Ordering::Acquire) {
-        std::future::pending::<()>().await;
+/// Runs all shards. The first that ends for another reason than a stop ends the others in order.
+async fn side_by_side(
+    common: &shard::Common,
+    shards: Vec<topology::Shard>,
+    observe: &Arc<Observe>,
+    mut stop: watch::Receiver<bool>,
+) -> shard::End {
+    let nodes: Vec<Option<String>> = shards.iter().map(|shard| shard.node.clone()).collect();
+    if let [first, .., _] = &shards[..] {
+        tracing::info!(code = "shards", count = shards.len(), nodes = ?nodes, elsewhere = first.elsewhere.len(), "one shard for each data node");
     }
-}
-
-/// Waits until a person has acted; gives the task to go on with, or `None` when asked to stop.
-async fn halted(
-    task: &Task,
-    file: Option<&PathBuf>,
-    watched: &changes::Watched,
-    stop: &mut watch::Receiver<bool>,
-) -> Option<Box<Task>> {
-    let mut refused = None;
-    loop {
+    let (end, ended) = watch::channel(*stop.borrow());
+    let mut running = JoinSet::new();
+    for (shard, observe) in shards.into_iter().zip(observe.shards(&nodes)) {
+        observe.starting();
+        let span =
+            tracing::info_span!("shard", number = shard.number, node = shard.node.as_deref().unwrap_or_default());
+        let single = shard.count == 1;
+        let work = shard::run(common.clone(), shard, observe, ended.clone());
+        if single {
+            running.spawn(work);
+        } else {
+            running.spawn(tracing::Instrument::instrument(work, span));
+        }
+    }
+    let heartbeat = tokio::spawn(heartbeat::beat(common.task.clone(), common.gate.clone()));
+    let mut outcome = shard::End::Stopped;
+    let mut stopping = false;
+    while !running.is_empty() {
         tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            _ = stop.wait_for(|stop| *stop) => return None,
-        }
-        if !watched.changed() {
-            continue;
-        }
-        let Some(file) = file else { return Some(Box::new(task.clone())) };
-        match config::load(file) {
-            Ok(mut changed) if changed.task.name == task.task.name => {
-                // May have been overridden on the command line.
-                changed.pipeline.on_halt = task.pipeline.on_halt;
-                tracing::info!(code = "changed", "the task file or a secret changed: trying again");
-                return Some(Box::new(changed));
+            asked = stop.wait_for(|stop| *stop), if !stopping => {
+                // A channel that closed asks for nothing; the shards then run until they end by themselves.
+                stopping = true;
+                if asked.is_ok() {
+                    let _ = end.send(true);
+                }
             }
-            Ok(_) => report_once(&mut refused, "task.name changed: start another process for another task".to_owned()),
-            Err(problems) => report_once(&mut refused, problems.to_string()),
+            Some(joined) = running.join_next() => {
+                let one = joined.unwrap_or_else(|error| shard::End::Halted(Failure::transient(
+                    "internal",
+                    "running a shard",
+                    error.to_string(),
+                    "report this with the log",
+                )));
+                if !matches!(one, shard::End::Stopped) {
+                    let _ = end.send(true);
+                    outcome = one;
+                }
+            }
         }
     }
-}
-
-fn report_once(last: &mut Option<String>, text: String) {
-    if last.as_ref() != Some(&text) {
-        tracing::error!(code = "config_invalid", "the changed task file is refused: {text}");
-        *last = Some(text);
-    }
+    heartbeat.abort();
+    outcome
 }
 
 async fn interrupted() {

@@ -15,6 +15,26 @@ use crate::{
     observe::LiveModule,
 };
 
+/// Chains of a task that were loaded, by what their default filter is told: shards differ in nothing else.
+#[derive(Default)]
+pub(crate) struct Shared(tokio::sync::Mutex<Vec<(String, Arc<Loaded>)>>);
+
+impl Shared {
+    /// The chain of a task, loaded once.
+    pub async fn get(&self, task: &Task) -> Result<Arc<Loaded>, Failure> {
+        let mut known = self.0.lock().await;
+        let told = task.select_config();
+        if let Some((_, loaded)) = known.iter().find(|(config, _)| *config == told) {
+            return Ok(loaded.clone());
+        }
+        let task = task.clone();
+        let loaded = super::attempt::blocking("loading modules", move || Loaded::load(&task)).await?;
+        let loaded = Arc::new(loaded);
+        known.push((told, loaded.clone()));
+        Ok(loaded)
+    }
+}
+
 /// A loaded chain.
 pub(crate) struct Loaded {
     /// What a worker instantiates.

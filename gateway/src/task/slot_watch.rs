@@ -4,10 +4,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use millrace_replication::{SqlConnection, catalog, connect_sql};
+use millrace_replication::SqlConnection;
 use tokio::task::JoinHandle;
 
-use super::source;
+use super::{family, login::Gate, source, topology::Shard};
 use crate::{config::Task, observe::Observe};
 
 /// Pace while streaming, on the session's own connection.
@@ -17,31 +17,31 @@ const HALTED: Duration = Duration::from_secs(30);
 
 /// Asks on a connection that is there anyway, until aborted.
 pub(crate) fn while_streaming(task: &Task, client: Arc<SqlConnection>, observe: Arc<Observe>) -> JoinHandle<()> {
-    let slot = task.source.slot.to_string();
+    let task = task.clone();
     tokio::spawn(async move {
         loop {
-            ask(&client, &slot, &observe).await;
+            ask(&task, &client, &observe).await;
             tokio::time::sleep(STREAMING).await;
         }
     })
 }
 
 /// Asks on connections of its own, forever. Only for a task whose login is known to work: anything else would lock the account.
-pub(crate) async fn while_halted(task: &Task, observe: &Observe) {
+pub(super) async fn while_halted(task: &Task, shard: &Shard, gate: &Gate, observe: &Observe) {
     loop {
         tokio::time::sleep(HALTED).await;
-        let Ok(options) = source::connect_options(task) else { continue };
-        match connect_sql(&options).await {
-            Ok(client) => ask(&client, task.source.slot.as_str(), observe).await,
+        let Ok(options) = source::options_at(task, &shard.hosts) else { continue };
+        match gate.pass(async { family::primary(options).await.map_err(|error| error.failure()) }).await {
+            Ok((_, client)) => ask(task, &client, observe).await,
             // A login that stopped working is not tried again.
-            Err(error) if error.failure().is_definite() => std::future::pending().await,
+            Err(failure) if failure.is_definite() => std::future::pending().await,
             Err(_) => {}
         }
     }
 }
 
-async fn ask(client: &SqlConnection, slot: &str, observe: &Observe) {
-    match catalog::slot(client, slot).await {
+async fn ask(task: &Task, client: &SqlConnection, observe: &Observe) {
+    match family::slot(task, client).await {
         Ok(Some(slot)) => {
             let bytes = |bytes: Option<i64>| bytes.and_then(|bytes| u64::try_from(bytes).ok());
             if let Some(retained) = bytes(slot.retained_bytes) {

@@ -30,6 +30,8 @@ pub struct Found {
     pub wal_status: Option<String>,
     /// What was confirmed.
     pub confirmed: Lsn,
+    /// Oldest WAL the server keeps for it, where the server says.
+    pub restart: Option<Lsn>,
 }
 
 /// What the task is configured to read.
@@ -43,6 +45,8 @@ pub struct Wanted<'a> {
     pub plugin: &'a str,
     /// System identifier the source gave now.
     pub system_identifier: &'a str,
+    /// End of the WAL at the source now; zero where it is not known.
+    pub log_end: Lsn,
 }
 
 /// How to go on.
@@ -103,6 +107,17 @@ pub fn decide(wanted: Wanted<'_>, stored: Option<&Stored>, found: Option<&Found>
             format!("slot {slot:?} was confirmed up to {}, the durable position is {}: somebody else read it, or the position is old", found.confirmed, stored.end_lsn),
             "restore the newest position, or run `millrace slot drop` and start anew; do not share a slot between readers".into(),
         ),
+        (Some(stored), Some(found)) if found.restart.is_some_and(|restart| restart > stored.end_lsn) => refuse(
+            "slot_lost",
+            format!("slot {slot:?} keeps WAL from {} on, the durable position is {}", found.restart.unwrap_or_default(), stored.end_lsn),
+            "run `millrace slot drop` and start anew: changes since the position are lost".into(),
+        ),
+        // A standby that took over without the newest WAL writes other changes at the same LSNs: they would be taken for known.
+        (Some(stored), Some(_)) if wanted.log_end > Lsn(0) && wanted.log_end < stored.end_lsn => refuse(
+            "position_ahead_of_source",
+            format!("the WAL of the source ends at {}, the durable position is {}: a failover lost what was already delivered", wanted.log_end, stored.end_lsn),
+            "compare source and target since the failover, then run `millrace slot drop` and start anew".into(),
+        ),
         (Some(_), Some(_)) => Ok(Start::Resume),
     }
 }
@@ -136,14 +151,21 @@ fn check_slot(wanted: Wanted<'_>, found: &Found) -> Result<(), Failure> {
 mod tests {
     use super::*;
 
-    const WANTED: Wanted<'static> = Wanted { slot: "s", database: "d", plugin: "pgoutput", system_identifier: "7" };
+    const WANTED: Wanted<'static> =
+        Wanted { slot: "s", database: "d", plugin: "pgoutput", system_identifier: "7", log_end: Lsn(9) };
 
     fn stored(end: u64, created: bool) -> Stored {
         Stored { system_identifier: "7".into(), slot: "s".into(), end_lsn: Lsn(end), slot_created: created }
     }
 
     fn found(confirmed: u64) -> Found {
-        Found { plugin: "pgoutput".into(), database: "d".into(), wal_status: None, confirmed: Lsn(confirmed) }
+        Found {
+            plugin: "pgoutput".into(),
+            database: "d".into(),
+            wal_status: None,
+            confirmed: Lsn(confirmed),
+            restart: Some(Lsn(1)),
+        }
     }
 
     fn code(stored: Option<&Stored>, found: Option<&Found>) -> &'static str {
@@ -166,6 +188,9 @@ mod tests {
         assert_eq!(code(Some(&stored(9, true)), None), "position_without_slot");
         assert_eq!(code(None, Some(&found(1))), "slot_without_position");
         assert_eq!(code(Some(&stored(9, true)), Some(&found(10))), "confirmed_past_position");
+        let gone = Found { restart: Some(Lsn(10)), ..found(9) };
+        assert_eq!(code(Some(&stored(9, true)), Some(&gone)), "slot_lost");
+        assert_eq!(code(Some(&stored(10, true)), Some(&found(9))), "position_ahead_of_source");
         let other = Stored { system_identifier: "8".into(), ..stored(9, true) };
         assert_eq!(code(Some(&other), Some(&found(9))), "system_identifier_changed");
         let other = Stored { slot: "t".into(), ..stored(9, true) };

@@ -43,7 +43,7 @@ pub fn open(task: &Task, kafka: Option<&KafkaConfig>, shard: u16) -> Result<(Sto
     let position = &task.position;
     match (position.store, &position.path, kafka) {
         (config::PositionStore::File, Some(path), _) => {
-            let (file, record) = PositionFile::open(path).map_err(|error| error.failure())?;
+            let (file, record) = PositionFile::open(&file_of(path, shard)).map_err(|error| error.failure())?;
             Ok((Store::new(file), record))
         }
         (config::PositionStore::Topic, _, Some(kafka)) => {
@@ -66,9 +66,24 @@ pub fn open(task: &Task, kafka: Option<&KafkaConfig>, shard: u16) -> Result<(Sto
     }
 }
 
+/// Each shard has a file of its own: the first the one that is named, the others that name with their number behind it.
+pub(crate) fn file_of(path: &std::path::Path, shard: u16) -> std::path::PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    if shard > 0 {
+        name.push(format!(".{shard}"));
+    }
+    name.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_shard_has_its_file() {
+        let file = |shard| file_of(std::path::Path::new("/v/p.json"), shard);
+        assert_eq!((file(0), file(12)), ("/v/p.json".into(), "/v/p.json.12".into()));
+    }
 
     struct Failing;
 

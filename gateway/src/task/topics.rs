@@ -139,14 +139,7 @@ pub(crate) async fn before_start(
     mut scratch: Chain,
     mut targets: Targets,
 ) -> Result<Targets, Failure> {
-    let publication = task.source.publication.as_str();
-    let published = catalog::published_tables(catalogue, &[publication]).await.map_err(|error| error.failure())?;
-    let mut relations = Vec::with_capacity(published.len());
-    for (id, published) in published.into_iter().enumerate() {
-        let table = published.table;
-        let columns = catalog::columns(catalogue, table.oid).await.map_err(|error| error.failure())?;
-        relations.push(relation(task, id as u32, table, columns));
-    }
+    let relations = relations(task, catalogue).await.map_err(|error| error.failure())?;
     blocking("making sure of the topics", move || {
         let mut topics: Vec<TopicId> = Vec::new();
         for relation in &relations {
@@ -161,6 +154,43 @@ pub(crate) async fn before_start(
         Ok(targets)
     })
     .await
+}
+
+/// The tables that will be sent, as far as they can be listed beforehand.
+async fn relations(task: &Task, catalogue: &SqlConnection) -> Result<Vec<Relation>, millrace_replication::Error> {
+    let mut relations = Vec::new();
+    if task.source.decoding == config::Decoding::Pgoutput {
+        let published = catalog::published_tables(catalogue, &[task.source.publication.as_str()]).await?;
+        for (id, published) in published.into_iter().enumerate() {
+            let columns = catalog::columns(catalogue, published.table.oid).await?;
+            relations.push(relation(task, id as u32, published.table, columns));
+        }
+    } else if task.source.kind == config::SourceKind::Gaussdb {
+        let tables = catalog::gauss::tables(catalogue).await?.into_iter();
+        let sent = tables.filter(|table| task.objects.selects(&table.schema, &table.name) && table.is_decoded());
+        for (id, table) in sent.enumerate() {
+            let Some(found) = catalog::stream_table(catalogue, &table.schema, &table.name).await? else { continue };
+            let column = |column: catalog::StreamColumn| catalog::Column {
+                name: column.name,
+                type_oid: column.type_oid,
+                type_name: column.type_name,
+                not_null: false,
+                generated: false,
+            };
+            let columns = found.columns.into_iter().map(column).collect();
+            let table = catalog::Table {
+                oid: found.oid,
+                schema: table.schema,
+                name: table.name,
+                replica_identity: found.replica_identity,
+                primary_key: found.primary_key,
+                identity_index: Vec::new(),
+                selectable: table.selectable,
+            };
+            relations.push(relation(task, id as u32, table, columns));
+        }
+    }
+    Ok(relations)
 }
 
 /// A table as the stream will describe it, near enough for its route.

@@ -54,6 +54,9 @@ pub struct PositionRecord {
     pub position: Position,
     /// Number of shards of the task; fixed for the life of its ids.
     pub shards: u16,
+    /// Data node the shard reads, where the source has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Kind of source, as the configuration names it.
     pub source_kind: String,
     /// Decoding style, as the configuration names it.

@@ -4,7 +4,7 @@ mod facts;
 mod judge;
 
 pub(super) use facts::{Facts, gather};
-pub(super) use judge::{IDS, judge, wanted_topics};
+pub(super) use judge::{IDS, Wanted, judge, wanted_topics};
 
 #[cfg(test)]
 mod tests;

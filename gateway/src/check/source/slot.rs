@@ -17,13 +17,15 @@ pub(super) fn state(task: &Task, facts: &Facts, system: &str, stored: Result<Opt
         database: slot.database.clone(),
         wal_status: slot.wal_status.clone(),
         confirmed: slot.confirmed.parse().unwrap_or_default(),
+        restart: None,
     });
     let known = stored.ok().flatten().map_or("", |stored| stored.system_identifier.as_str());
     let wanted = Wanted {
         slot: name,
         database: task.source.database.as_str(),
-        plugin: "pgoutput",
+        plugin: task.source.decoding.plugin(),
         system_identifier: if system.is_empty() { known } else { system },
+        log_end: Default::default(),
     };
     let start = match decide(wanted, stored.unwrap_or_default(), found.as_ref()) {
         Ok(start) => start,

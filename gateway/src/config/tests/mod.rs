@@ -119,7 +119,7 @@ fn all_problems_are_reported_at_once() {
             "source.database: must be a string (is 5)",
             "source.hosts[1]: must be host:port with a port from 1 to 65535; an IPv6 address stands in brackets, as [::1]:5432 (is \"b\")",
             "source.hosts[3]: must be host:port with a port from 1 to 65535; an IPv6 address stands in brackets, as [::1]:5432 (is \"d:0\")",
-            "source.kind: must be `postgresql` (is \"mysql\")",
+            "source.kind: must be `postgresql` or `gaussdb` (is \"mysql\")",
             "source.linger: is no key here; [sink] has one of this name",
             "source.user: is missing",
             "task.name: is missing",

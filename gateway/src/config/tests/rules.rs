@@ -6,7 +6,24 @@ use super::{refused, with};
 const RULES: &[(&str, &[&str], &[&str])] = &[
     ("task.name", &["'abcd'", "'A-_9'"], &["'abc'", "'1abc'", "'-abc'", "'ab.c'", "'äbcd'", "''", "5"]),
     ("task.description", &["''", "'Ö, 5 # $ ()'"], &["'a!'", "'a=b'", "'<'", "'>'", "\"'\"", "'&'", "'\"'", "'\\'"]),
-    ("source.kind", &["'postgresql'"], &["'PostgreSQL'", "'gaussdb'"]),
+    ("source.kind", &["'postgresql'", "'gaussdb'"], &["'PostgreSQL'", "'opengauss'"]),
+    ("source.decoding", &["'pgoutput'", "'serial'", "'parallel'"], &["'b'", "'mppdb_decoding'"]),
+    (
+        "source.parallel",
+        &["{ threads = 2 }", "{ style = 'j', threads = 20 }", "{ style = 'b', batch = false }"],
+        &["{ threads = 1 }", "{ threads = 21 }", "{ style = 'B' }", "{ style = 't', batch = false }", "{ x = 1 }"],
+    ),
+    ("source.replication_port", &["1", "65535"], &["0", "65536", "'1'"]),
+    ("source.white_list", &["false"], &["0"]),
+    ("source.plugin_options", &["{}"], &["{ 'max-txn-in-memory' = '8' }", "{ 'decode-style' = 'b' }"]),
+    (
+        "source.heartbeat",
+        &["{ query = 'UPDATE a.b SET c = c' }"],
+        &["{ query = '' }", "{ query = 'x', interval = '0s' }", "{}"],
+    ),
+    ("source.nodes", &["[]"], &["[{ name = 'dn', hosts = ['a:1'] }]", "[{ name = 'dn' }]"]),
+    ("source.transaction_memory", &["'1MiB'"], &["'1023KiB'"]),
+    ("source.slot_timeout", &["'1s'", "'24h'"], &["'0s'", "'25h'"]),
     ("source.hosts", &["['a:1']", "['/run:5432', '[::1]:1']"], &["[]", "'a:1'", "[5]", "['a']"]),
     ("source.database", &["'a b'"], &["''", "\"a\\u0000b\""]),
     ("source.user", &["'u'"], &["''"]),
@@ -250,4 +267,30 @@ fn sections_that_are_no_tables_and_text_that_is_no_toml() {
     assert!(refused(&["source = 5"]).iter().all(|path| path == "source"));
     let problems = super::parse("[task\n", std::path::Path::new("/")).unwrap_err();
     assert!(problems.to_string().starts_with("line 1, column"), "{problems}");
+}
+
+/// What only GaussDB and openGauss have, with the kind that has it.
+#[test]
+fn keys_of_gaussdb() {
+    let gaussdb = |line: &str| refused(&["source.kind = 'gaussdb'", line]);
+    for legal in [
+        "source.decoding = 'parallel'",
+        "source.plugin_options = { 'max-txn-in-memory' = '8', 'sender-timeout' = '60s' }",
+        "source.nodes = [{ name = 'dn_1', hosts = ['a:1', 'b:1'] }, { name = 'dn_2', hosts = ['c:1'] }]",
+    ] {
+        assert_eq!(gaussdb(legal), Vec::<String>::new(), "{legal}");
+    }
+    for illegal in [
+        "source.decoding = 'pgoutput'",
+        "source.create_publication = true",
+        "source.plugin_options = { 'decode-style' = 'b' }",
+        "source.plugin_options = { 'max-txn-in-memory' = \"8'\" }",
+        "source.nodes = [{ name = 'dn_1', hosts = [] }]",
+        "source.nodes = [{ name = '', hosts = ['a:1'] }]",
+        "source.nodes = [{ name = 'dn_1', hosts = ['a:1'] }, { name = 'dn_1', hosts = ['b:1'] }]",
+    ] {
+        assert!(!gaussdb(illegal).is_empty(), "{illegal}");
+    }
+    let task = with(&["source.kind = 'gaussdb'"]).unwrap();
+    assert_eq!((task.source.decoding, task.format.db_type.as_str()), (crate::config::Decoding::Serial, "GaussDB"));
 }

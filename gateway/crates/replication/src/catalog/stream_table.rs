@@ -27,7 +27,14 @@ pub struct StreamColumn {
     pub type_oid: u32,
     /// Type as `format_type` prints it, without modifier.
     pub type_name: String,
+    /// Of a domain, the type under it, and under further domains.
+    pub base_type: Option<String>,
 }
+
+/// First OID that is not the server's own (`FirstNormalObjectId`): only types from here on can be domains.
+const FIRST_USER_OID: u32 = 16_384;
+/// Domains over domains that are followed; the server would not get this deep either.
+const DOMAIN_DEPTH: usize = 32;
 
 /// Looks a table up; `None` where there is none (any more).
 ///
@@ -44,8 +51,9 @@ pub async fn stream_table(client: &Client, schema: &str, name: &str) -> Result<O
     let mut numbers = Vec::new();
     for row in rows(client, during, &query::columns(oid)).await? {
         numbers.push(row.number::<i32>(0)?.unwrap_or(0));
-        let (name, type_name) = (row.name(1)?, row.name(3)?);
-        columns.push(StreamColumn { name, type_oid: row.number(2)?.unwrap_or(0), type_name });
+        let type_oid = row.number(2)?.unwrap_or(0);
+        let base_type = if type_oid < FIRST_USER_OID { None } else { base_type(client, type_oid).await? };
+        columns.push(StreamColumn { name: row.name(1)?, type_oid, type_name: row.name(3)?, base_type });
     }
     let named = |number: &i32| {
         let at = numbers.iter().position(|known| known == number);
@@ -54,6 +62,17 @@ pub async fn stream_table(client: &Client, schema: &str, name: &str) -> Result<O
     let primary_key = key.iter().map(named).collect::<Result<_, _>>()?;
     let replica_identity = ReplicaIdentity::read(&found.name(1)?, during)?;
     Ok(Some(StreamTable { oid, replica_identity, primary_key, columns }))
+}
+
+/// The type at the bottom of a domain; `None` where it is none.
+async fn base_type(client: &Client, mut type_oid: u32) -> Result<Option<String>, Error> {
+    let mut base = None;
+    for _ in 0..DOMAIN_DEPTH {
+        let found = rows(client, "looking up a type", &query::base_type(type_oid)).await?;
+        let Some(found) = found.first().filter(|row| matches!(row.text(0), Ok(Some("d")))) else { break };
+        (type_oid, base) = (found.number(1)?.unwrap_or(0), Some(found.name(2)?));
+    }
+    Ok(base)
 }
 
 /// Whether a transaction may not be visible to others yet, though its changes were streamed.

@@ -12,7 +12,7 @@ mod table;
 
 pub use node::{Node, NodeKind, NodeTable, ServerRole, node_tables, nodes, server_role};
 pub use server::{GaussRole, GaussServer, database_settings, role, server, settings};
-pub use slot::{create_slot, drop_slot, open_transactions, slot};
+pub use slot::{create_slot, drop_slot, open_transactions, slot, slots_used};
 pub use table::{CheckedTable, tables};
 
 use crate::error::Error;

@@ -93,6 +93,11 @@ pub fn columns(table: u32) -> String {
     )
 }
 
+/// What is under a type: `d` is a domain, then the type it is made of. The same text serves PostgreSQL.
+pub fn base_type(type_oid: u32) -> String {
+    format!("SELECT t.typtype, t.typbasetype, format_type(t.typbasetype, NULL) FROM pg_type t WHERE t.oid = {type_oid}")
+}
+
 /// Whether a transaction still holds the lock on its own number: then others may not see yet what it did. The same text serves PostgreSQL.
 pub fn transaction_runs(xid: u64) -> String {
     format!("SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND transactionid::text = '{xid}'")

@@ -37,6 +37,14 @@ pub async fn slot(client: &Client, name: &str) -> Result<Option<SlotState>, Erro
     }))
 }
 
+/// Slots in use on the server, physical ones too.
+///
+/// # Errors
+/// A failed query, as [`Error`].
+pub async fn slots_used(client: &Client) -> Result<u64, Error> {
+    Ok(row(client, "counting the slots", query::SLOTS_USED).await?.number(0)?.unwrap_or(0))
+}
+
 /// Makes a slot and gives where it begins. The server first waits for every open transaction; after `bound` the statement is given up, and
 /// the server leaves no slot behind.
 ///

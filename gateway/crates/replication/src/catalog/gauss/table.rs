@@ -32,6 +32,13 @@ pub struct CheckedTable {
     pub selectable: bool,
 }
 
+impl CheckedTable {
+    /// Whether the server decodes its changes at all.
+    pub fn is_decoded(&self) -> bool {
+        !(self.temporary || self.unlogged || self.columnar)
+    }
+}
+
 /// All tables outside the system schemas, by schema and name.
 ///
 /// # Errors

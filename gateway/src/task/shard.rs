@@ -1,0 +1,186 @@
+//! One shard from start to stop: sessions one after another, and what a failure leads to.
+//!
+//! Owns the decision between retry, halt and stop of its shard. Must not move data (that is `pipeline`), nor know the other shards.
+//! Transient failures are retried with back-off and never given up; after a definite one the shard stays halted until a person
+//! changed the task file or a secret.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use millrace_batch::Failure;
+use tokio::sync::watch;
+
+use super::{attempt, backoff, changes, login::Gate, modules, slot_watch, topology};
+use crate::{
+    config::{self, OnHalt, Task},
+    observe::Observe,
+    pipeline::SessionEnd,
+};
+
+/// How often a halted shard looks whether a person has acted.
+const LOOK: Duration = Duration::from_secs(1);
+/// A session that lasted this long was no failed start: the next back-off starts over.
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// How a shard ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Asked to stop; what was read is delivered or will come again.
+    Stopped,
+    /// A definite failure, and the task leaves instead of staying halted.
+    Halted(Failure),
+    /// A person acted while it was halted: the task begins anew with this file.
+    Changed(Box<Task>),
+}
+
+/// What is the same for every shard of a task.
+#[derive(Clone)]
+pub(super) struct Common {
+    /// The task.
+    pub task: Arc<Task>,
+    /// Its file, watched while halted.
+    pub file: Option<PathBuf>,
+    /// The chain of modules.
+    pub modules: Arc<modules::Shared>,
+    /// Where every log-in passes.
+    pub gate: Arc<Gate>,
+}
+
+impl Common {
+    /// The task file and secrets as they are now.
+    pub fn watch(&self) -> changes::Watched {
+        changes::Watched::new(self.file.as_deref(), &self.task)
+    }
+}
+
+/// Runs a shard until `stop` says true, or until something else ends it.
+pub(super) async fn run(
+    common: Common,
+    mut shard: topology::Shard,
+    observe: Arc<Observe>,
+    mut stop: watch::Receiver<bool>,
+) -> End {
+    let task = &common.task;
+    let mut backoff = backoff::Backoff::default();
+    let mut runner = attempt::Runner::new(observe.clone(), common.modules.clone(), common.gate.clone());
+    let mut first = true;
+    loop {
+        let began = std::time::Instant::now();
+        let watched = common.watch();
+        let (mut early, in_session) = (stop.clone(), runner.in_session());
+        let attempt = async {
+            if !std::mem::take(&mut first) {
+                shard = match common.gate.pass(topology::again(task, &shard)).await {
+                    Ok(shard) => shard,
+                    Err(failure) => return SessionEnd::Failed(failure),
+                };
+            }
+            runner.attempt(&shard.share(task), &shard, stop.clone()).await
+        };
+        let ended = tokio::select! {
+            // An attempt that has become a session ends itself in order when it is told to stop.
+            ended = attempt => ended,
+            () = stopped_early(&mut early, &in_session) => return End::Stopped,
+        };
+        observe.metrics.session_ended();
+        let failure = match ended {
+            SessionEnd::Stopped { unacknowledged: 0 } => return End::Stopped,
+            SessionEnd::Stopped { unacknowledged } => {
+                tracing::warn!(code = "not_drained", unacknowledged, "stopped with records under way: they come again");
+                return End::Stopped;
+            }
+            SessionEnd::Failed(failure) => failure,
+        };
+        if *stop.borrow() {
+            tracing::warn!(code = failure.code, "{failure}; stopping all the same, nothing is lost");
+            return End::Stopped;
+        }
+        if failure.is_definite() {
+            let known_login = runner.logged_in();
+            return halt(&common, &shard, &observe, failure, known_login, &watched, stop).await;
+        }
+        if began.elapsed() >= SETTLED {
+            backoff.reset();
+        }
+        let pause = backoff.pause();
+        observe.retrying(&failure, pause);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stop.wait_for(|stop| *stop) => return End::Stopped,
+        }
+    }
+}
+
+/// Halted until a person acts, or the task leaves.
+pub(super) async fn halt(
+    common: &Common,
+    shard: &topology::Shard,
+    observe: &Observe,
+    failure: Failure,
+    known_login: bool,
+    watched: &changes::Watched,
+    mut stop: watch::Receiver<bool>,
+) -> End {
+    observe.halted(&failure);
+    if common.task.pipeline.on_halt == OnHalt::Exit {
+        return End::Halted(failure);
+    }
+    let reporting = async {
+        if known_login {
+            slot_watch::while_halted(&common.task, shard, &common.gate, observe).await;
+        }
+        std::future::pending().await
+    };
+    let acted = tokio::select! {
+        acted = acted(common, watched, &mut stop) => acted,
+        () = reporting => None,
+    };
+    acted.map_or(End::Stopped, End::Changed)
+}
+
+/// Until a stop that comes before there is a session to end in order.
+async fn stopped_early(stop: &mut watch::Receiver<bool>, in_session: &AtomicBool) {
+    let _ = stop.wait_for(|stop| *stop).await;
+    if in_session.load(Ordering::Acquire) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Waits until a person has acted; gives the task to go on with, or `None` when asked to stop.
+async fn acted(common: &Common, watched: &changes::Watched, stop: &mut watch::Receiver<bool>) -> Option<Box<Task>> {
+    let task = &common.task;
+    let mut refused = None;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            _ = stop.wait_for(|stop| *stop) => return None,
+        }
+        if !watched.changed() {
+            continue;
+        }
+        let Some(file) = &common.file else { return Some(Box::new(Task::clone(task))) };
+        match config::load(file) {
+            Ok(mut changed) if changed.task.name == task.task.name => {
+                // May have been overridden on the command line.
+                changed.pipeline.on_halt = task.pipeline.on_halt;
+                tracing::info!(code = "changed", "the task file or a secret changed: trying again");
+                return Some(Box::new(changed));
+            }
+            Ok(_) => report_once(&mut refused, "task.name changed: start another process for another task".to_owned()),
+            Err(problems) => report_once(&mut refused, problems.to_string()),
+        }
+    }
+}
+
+fn report_once(last: &mut Option<String>, text: String) {
+    if last.as_ref() != Some(&text) {
+        tracing::error!(code = "config_invalid", "the changed task file is refused: {text}");
+        *last = Some(text);
+    }
+}
