@@ -37,7 +37,7 @@ fn read(task: &Task) -> Result<BTreeMap<u16, PositionRecord>, String> {
     match (task.position.store, &task.position.path) {
         (PositionStore::File, Some(path)) => {
             // The first that is not there ends the row.
-            while let Some(shard) = u16::try_from(records.len()).ok() {
+            while let Ok(shard) = u16::try_from(records.len()) {
                 let path = task::store::file_of(path, shard);
                 let bytes = read_file(&path).map_err(|error| format!("{}: {error}", path.display()))?;
                 let Some(bytes) = bytes else { break };

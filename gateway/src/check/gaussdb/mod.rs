@@ -4,6 +4,8 @@
 
 mod judge;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, time::Duration};
 
