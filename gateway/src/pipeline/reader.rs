@@ -196,6 +196,7 @@ fn catalogue_table(found: catalog::StreamTable) -> CatalogueTable {
         name: column.name,
         type_name: column.type_name,
         type_oid: column.type_oid,
+        type_modifier: Some(column.type_modifier),
         base_type: column.base_type,
     };
     CatalogueTable {

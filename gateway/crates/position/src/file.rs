@@ -169,6 +169,7 @@ mod tests {
             task: "t".into(),
             position: Position { next_id, ..Position::start(0) },
             shards: 1,
+            node: None,
             source_kind: "postgresql".into(),
             decoding: "pgoutput".into(),
             system_identifier: "1".into(),

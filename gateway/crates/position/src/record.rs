@@ -192,6 +192,7 @@ mod tests {
             task: "shop".into(),
             position: Position { shard: 1, end_lsn: Lsn(0x16_B374_D848), ordinal: 0, next_id: 7 },
             shards: 3,
+            node: None,
             source_kind: "postgresql".into(),
             decoding: "pgoutput".into(),
             system_identifier: "7291827364554433221".into(),
@@ -216,6 +217,14 @@ mod tests {
         let text = r#"{"version":1,"task":"shop","position":{"shard":1,"end_lsn":"16/B374D848","ordinal":0,"next_id":7},"shards":3,"source_kind":"postgresql","decoding":"pgoutput","system_identifier":"7291827364554433221","timeline":1,"slot":"millrace_shop","slot_state":"created","partitions":{"shop.public.orders":8},"modules":[{"stage":"format","name":"drs-json","digest":"sha256:00","config_digest":"sha256:01"}],"selection":"sha256:02","paused":false,"written_at_ms":1700000000000}"#;
         assert_eq!(String::from_utf8(record().encode().unwrap()).unwrap(), text);
         assert_eq!(PositionRecord::decode(text.as_bytes()), Ok(record()));
+    }
+
+    #[test]
+    fn a_shard_keeps_its_node() {
+        let record = PositionRecord { node: Some("dn_6001".into()), ..record() };
+        let text = record.encode().unwrap();
+        assert!(String::from_utf8_lossy(&text).contains(r#""node":"dn_6001""#));
+        assert_eq!(PositionRecord::decode(&text), Ok(record));
     }
 
     #[test]

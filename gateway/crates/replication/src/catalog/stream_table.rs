@@ -27,6 +27,8 @@ pub struct StreamColumn {
     pub type_oid: u32,
     /// Type as `format_type` prints it, without modifier.
     pub type_name: String,
+    /// The type's modifier as the catalogue has it (`atttypmod`), -1 without one.
+    pub type_modifier: i32,
     /// Of a domain, the type under it, and under further domains.
     pub base_type: Option<String>,
 }
@@ -53,7 +55,9 @@ pub async fn stream_table(client: &Client, schema: &str, name: &str) -> Result<O
         numbers.push(row.number::<i32>(0)?.unwrap_or(0));
         let type_oid = row.number(2)?.unwrap_or(0);
         let base_type = if type_oid < FIRST_USER_OID { None } else { base_type(client, type_oid).await? };
-        columns.push(StreamColumn { name: row.name(1)?, type_oid, type_name: row.name(3)?, base_type });
+        let (name, type_name) = (row.name(1)?, row.name(3)?);
+        let type_modifier = row.number(4)?.unwrap_or(-1);
+        columns.push(StreamColumn { name, type_oid, type_name, type_modifier, base_type });
     }
     let named = |number: &i32| {
         let at = numbers.iter().position(|known| known == number);

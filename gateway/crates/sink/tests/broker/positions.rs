@@ -22,6 +22,7 @@ fn record(task: &str, shard: u16, lsn: u64) -> PositionRecord {
         task: task.to_owned(),
         position: Position { shard, end_lsn: Lsn(lsn), ordinal: 0, next_id: lsn },
         shards: 2,
+        node: None,
         source_kind: "postgresql".into(),
         decoding: "pgoutput".into(),
         system_identifier: "1".into(),

@@ -88,7 +88,7 @@ pub fn table(schema: &str, name: &str) -> String {
 /// Columns of a table in their order. The same text serves PostgreSQL.
 pub fn columns(table: u32) -> String {
     format!(
-        "SELECT a.attnum, a.attname, a.atttypid, format_type(a.atttypid, NULL) FROM pg_attribute a \
+        "SELECT a.attnum, a.attname, a.atttypid, format_type(a.atttypid, NULL), a.atttypmod FROM pg_attribute a \
         WHERE a.attrelid = {table} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
     )
 }
