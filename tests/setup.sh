@@ -12,7 +12,7 @@ ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/d
 pkg-config --exists openssl 2>/dev/null || want+=(libssl-dev pkg-config)
 command -v openssl >/dev/null 2>&1 || want+=(openssl)
 java -version >/dev/null 2>&1 || want+=(default-jdk-headless)
-command -v mvn >/dev/null 2>&1 || [ -d "$cache/libs" ] || want+=(maven)
+command -v mvn >/dev/null 2>&1 || { [ -d "$cache/libs" ] && [ -d "$cache/../registry/lib" ]; } || want+=(maven)
 if [ ${#want[@]} -gt 0 ]; then
   sudo=()
   if [ "$(id -u)" -ne 0 ]; then
@@ -43,6 +43,21 @@ if [ "$(cat "$cache/stamp" 2>/dev/null)" != "$stamp" ]; then
   mvn -q -B -f "$here/kafka/pom.xml" dependency:copy-dependencies -DoutputDirectory="$cache/libs" -DincludeScope=runtime
   ls "$cache"/libs/kafka_2.13-*.jar >/dev/null
   printf '%s' "$stamp" >"$cache/stamp"
+fi
+
+# --- schema registry ----------------------------------------------------------------------------------------------
+# Apicurio Registry 2, in memory, with the API of Confluent's registry; only the tests of Avro and of the registry run it.
+registry=$cache/../registry
+version=2.6.13.Final
+if [ "$(cat "$registry/stamp" 2>/dev/null)" != "$version" ]; then
+  say "fetching the schema registry (140 MB)"
+  rm -rf "$registry"
+  mkdir -p "$registry"
+  mvn -q -B dependency:copy -Dartifact="io.apicurio:apicurio-registry-app:$version:tar.gz:all" -DoutputDirectory="$registry"
+  tar -xzf "$registry/apicurio-registry-app-$version-all.tar.gz" -C "$registry"
+  rm -f "$registry"/*.tar.gz
+  mv "$registry/apicurio-registry-app-$version-runner.jar" "$registry/runner.jar"
+  printf '%s' "$version" >"$registry/stamp"
 fi
 
 # --- class data archive -------------------------------------------------------------------------------------------

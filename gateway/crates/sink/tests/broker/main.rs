@@ -8,6 +8,7 @@ mod kafka;
 mod order;
 mod positions;
 mod read;
+mod registry;
 mod security;
 mod topics;
 
