@@ -489,6 +489,22 @@ static QUERIES: &[Query] = queries! {
      WHERE a.attrelid = ? AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
         [("attnum", INT2), ("attname", NAME), ("atttypid", OID), ("format_type", TEXT)],
         |asker, arguments| Ok(column_rows(asker, arguments.first().map_or("", String::as_str)));
+    "SELECT a.attnum, a.attname, a.atttypid, format_type(a.atttypid, NULL), a.atttypmod FROM pg_attribute a \
+     WHERE a.attrelid = ? AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+        [("attnum", INT2), ("attname", NAME), ("atttypid", OID), ("format_type", TEXT), ("atttypmod", INT4)],
+        |asker, arguments| {
+            let mut rows = column_rows(asker, arguments.first().map_or("", String::as_str));
+            // Columns of the model have no modifier.
+            rows.iter_mut().for_each(|row| row.push(text(-1)));
+            Ok(rows)
+        };
+    "SELECT t.typtype, t.typbasetype, format_type(t.typbasetype, NULL) FROM pg_type t WHERE t.oid = ?",
+        [("typtype", CHAR), ("typbasetype", OID), ("format_type", TEXT)], |_, arguments| {
+            // All types of the model are base types.
+            let wanted = arguments.first().and_then(|oid| oid.parse().ok()).unwrap_or(0);
+            let known = crate::catalogue::TYPES.iter().any(|kind| kind.oid == wanted);
+            Ok(if known { vec![vec![text('b'), text(0), text('-')]] } else { Vec::new() })
+        };
     "SELECT oid, nspname FROM pg_namespace", [("oid", OID), ("nspname", NAME)], |asker, _| {
         let catalogue = asker.door.shared.catalogue();
         Ok(catalogue.schemas().iter().map(|schema| vec![text(schema_oid(asker, schema)), text(schema)]).collect())
