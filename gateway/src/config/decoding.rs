@@ -1,11 +1,11 @@
 //! How GaussDB and openGauss are asked to decode, and the nodes of a distributed one.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Bounded, HostAddress, Problems, Source, SourceKind, Span};
+use super::{Bounded, HostAddress, Problems, Size, Source, SourceKind, Span};
 
 /// How the source renders changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -85,6 +85,28 @@ impl Parallel {
     }
 }
 
+/// `[source.spill]`
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SpillConfig {
+    /// Folder for what does not fit source.transaction_memory. Default: a folder of the task in the system's for temporary files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
+    /// Bytes all shards together may put there; when they are spent, reading stops.
+    #[serde(default = "four_gib")]
+    pub limit: Size,
+}
+
+fn four_gib() -> Size {
+    Size::mib(4 << 10)
+}
+
+impl Default for SpillConfig {
+    fn default() -> SpillConfig {
+        SpillConfig { folder: None, limit: four_gib() }
+    }
+}
+
 /// `[source.heartbeat]`
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -155,6 +177,7 @@ pub(super) fn check(source: &Source, problems: &mut Problems) {
         problems.refuse(&["source.create_publication", "source.decoding"], "has no effect without pgoutput");
     }
     source.parallel.check(problems);
+    problems.size("source.spill.limit", source.spill.limit, Size::bytes(0), Size::mib(1 << 24));
     if let Some(heartbeat) = &source.heartbeat {
         heartbeat.check(problems);
     }

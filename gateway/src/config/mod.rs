@@ -27,7 +27,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use address::{BrokerAddress, HostAddress};
-pub use decoding::{DataNode, DecodeStyle, Decoding, Heartbeat, Parallel};
+pub use decoding::{DataNode, DecodeStyle, Decoding, Heartbeat, Parallel, SpillConfig};
 pub use modules::{Limits, Module, Modules, Sha256};
 pub use name::{Description, ILLEGAL_IN_OBJECT, Pattern, SlotName, SqlName, TaskName, TopicName, is_legal_topic};
 pub use policy::{PartitionPolicy, TopicPolicy};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Bounded, DataNode, Decoding, Heartbeat, HostAddress, Parallel, Pattern, Problems, SecretSource, Size, SlotName,
-    Span, SqlName,
+    Span, SpillConfig, SqlName,
 };
 
 /// The family of the source server.
@@ -103,6 +103,9 @@ pub struct Source {
     /// Memory for one transaction whose end is not known yet: mppdb_decoding tells it last.
     #[serde(default = "transaction_limit")]
     pub transaction_memory: Size,
+    /// Where transactions go that are larger.
+    #[serde(default)]
+    pub spill: SpillConfig,
     /// Publication. Default: the name of the slot.
     #[serde(default = "unset_name")]
     pub publication: SqlName,

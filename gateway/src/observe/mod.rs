@@ -67,7 +67,7 @@ impl Observe {
     /// The stream flows.
     pub fn streaming(&self) {
         self.enter(State::Streaming, None);
-        tracing::info!(code = "streaming", "streaming");
+        tracing::info!(code = "streaming", node = self.status.node_name(), "streaming");
     }
 
     /// SIGTERM was received: what is under way is delivered, nothing more is read.
@@ -82,6 +82,7 @@ impl Observe {
         self.metrics.reconnected();
         tracing::warn!(
             code = failure.code,
+            node = self.status.node_name(),
             tried = %failure.tried,
             why = %failure.why,
             mend = %failure.mend,
@@ -95,6 +96,7 @@ impl Observe {
         self.enter(State::Halted, Some(failure.clone()));
         tracing::error!(
             code = failure.code,
+            node = self.status.node_name(),
             tried = %failure.tried,
             why = %failure.why,
             mend = %failure.mend,

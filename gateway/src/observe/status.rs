@@ -194,6 +194,11 @@ impl Status {
         self.about.clone()
     }
 
+    /// Data node the shard reads, where there are several.
+    pub(super) fn node_name(&self) -> Option<String> {
+        self.inner().node.clone()
+    }
+
     pub(super) fn node(&self, node: Option<String>) {
         self.inner().node = node;
     }

@@ -9,6 +9,7 @@ mod order;
 mod reader;
 mod room;
 mod session;
+mod spill;
 mod targets;
 mod worker;
 mod writer;
@@ -20,6 +21,7 @@ pub use deliver::{HEADER, HEADER_BYTES};
 pub use reader::{Cut, ReadEnd};
 pub use room::{Permit, Pool, Room};
 pub use session::{Session, SessionEnd, SessionParts};
+pub use spill::{SpillFile, SpillRoom};
 pub use targets::{Target, Targets, Wish};
 
 /// A batch on its way to a worker, numbered in stream order.

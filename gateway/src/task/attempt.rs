@@ -32,7 +32,7 @@ use super::{
 use crate::{
     config::{Decoding, SinkKind, SourceKind, Task},
     observe::Observe,
-    pipeline::{Cut, Session, SessionEnd, SessionParts, Targets},
+    pipeline::{Cut, Session, SessionEnd, SessionParts, SpillRoom, Targets},
 };
 
 /// The `n` of a task's first id.
@@ -46,6 +46,7 @@ pub(crate) struct Runner {
     in_session: Arc<AtomicBool>,
     modules: Arc<Shared>,
     gate: Arc<Gate>,
+    spill: Arc<SpillRoom>,
     store: Option<Kept>,
     /// Since when the slot has been in use by somebody else.
     busy_since: Option<Instant>,
@@ -60,9 +61,9 @@ struct Kept {
 
 impl Runner {
     /// Keeps nothing yet.
-    pub fn new(observe: Arc<Observe>, modules: Arc<Shared>, gate: Arc<Gate>) -> Runner {
+    pub fn new(observe: Arc<Observe>, modules: Arc<Shared>, gate: Arc<Gate>, spill: Arc<SpillRoom>) -> Runner {
         let in_session = Arc::default();
-        Runner { observe, in_session, modules, gate, store: None, busy_since: None, logged_in: false }
+        Runner { observe, in_session, modules, gate, spill, store: None, busy_since: None, logged_in: false }
     }
 
     /// True while a session runs, which ends itself in order when told to stop.
@@ -180,7 +181,7 @@ impl Runner {
             end_lsn: position.end_lsn,
             next_id: position.next_id,
         };
-        let decoder = source::decoder(task, &from.encoding, start, relations.clone())?;
+        let decoder = source::decoder(task, &from.encoding, start, relations.clone(), &self.spill)?;
         Ok(SessionParts {
             stream,
             confirm,

@@ -67,8 +67,13 @@ pub async fn run_until(
     let mut task = Arc::new(task);
     loop {
         observe.starting();
-        let common =
-            shard::Common { modules: Arc::default(), gate: Arc::default(), file: file.clone(), task: task.clone() };
+        let common = shard::Common {
+            modules: Arc::default(),
+            gate: Arc::default(),
+            spill: Arc::new(source::spill(&task)),
+            file: file.clone(),
+            task: task.clone(),
+        };
         let end = match shards(&common, &observe, stop.clone()).await {
             Ok(shards) => side_by_side(&common, shards, &observe, stop.clone()).await,
             Err(end) => end,

@@ -20,7 +20,7 @@ use super::{attempt, backoff, changes, login::Gate, modules, slot_watch, topolog
 use crate::{
     config::{self, OnHalt, Task},
     observe::Observe,
-    pipeline::SessionEnd,
+    pipeline::{SessionEnd, SpillRoom},
 };
 
 /// How often a halted shard looks whether a person has acted.
@@ -50,6 +50,8 @@ pub(super) struct Common {
     pub modules: Arc<modules::Shared>,
     /// Where every log-in passes.
     pub gate: Arc<Gate>,
+    /// Room on disk for large transactions.
+    pub spill: Arc<SpillRoom>,
 }
 
 impl Common {
@@ -68,7 +70,8 @@ pub(super) async fn run(
 ) -> End {
     let task = &common.task;
     let mut backoff = backoff::Backoff::default();
-    let mut runner = attempt::Runner::new(observe.clone(), common.modules.clone(), common.gate.clone());
+    let mut runner =
+        attempt::Runner::new(observe.clone(), common.modules.clone(), common.gate.clone(), common.spill.clone());
     let mut first = true;
     loop {
         let began = std::time::Instant::now();

@@ -3,13 +3,16 @@
 //! Owns the step from `[source]` to the replication client's options; secrets are resolved here, at the last moment, so that a
 //! changed secret file is seen by the next attempt. Must not connect.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use millrace_batch::Failure;
-use millrace_decode::{Encoding, NoSpill, Start, mppdb, mppdb::Layout, pgoutput::PgOutput};
+use millrace_decode::{Encoding, Start, mppdb, mppdb::Layout, pgoutput::PgOutput};
 use millrace_replication::{ConnectOptions, Dialect, Host, Pgoutput, PluginOption, Secret, SslMode, StreamOptions};
 
-use crate::config::{self, DecodeStyle, Decoding, HostAddress, SourceKind, Task};
+use crate::{
+    config::{self, DecodeStyle, Decoding, HostAddress, SourceKind, Task},
+    pipeline::SpillRoom,
+};
 
 /// Options for every connection to the servers a task names.
 pub fn connect_options(task: &Task) -> Result<ConnectOptions, Failure> {
@@ -59,6 +62,11 @@ pub fn stream_options(task: &Task) -> StreamOptions {
         max_message: usize::try_from(task.source.max_message.get()).unwrap_or(usize::MAX),
         coalesce: Some(Duration::from_millis(1)),
         feedback_interval: Some(task.source.status_interval.get()),
+        // GaussDB and openGauss answer every status update, whatever they are decoding.
+        silence: match task.source.kind {
+            SourceKind::Gaussdb => Duration::from_secs(60),
+            SourceKind::Postgresql => StreamOptions::default().silence,
+        },
         ..StreamOptions::default()
     }
 }
@@ -117,6 +125,7 @@ pub fn decoder(
     encoding: &str,
     start: Start,
     relations: millrace_batch::RelationLog,
+    spill: &Arc<SpillRoom>,
 ) -> Result<millrace_decode::Decoder, Failure> {
     let cut = cut(task);
     if task.source.decoding == Decoding::Pgoutput {
@@ -135,7 +144,14 @@ pub fn decoder(
         cut,
         ..mppdb::Options::new(layout)
     };
-    Ok(millrace_decode::Decoder::mppdb(mppdb::Mppdb::new(options, start, relations, Box::new(NoSpill))))
+    Ok(millrace_decode::Decoder::mppdb(mppdb::Mppdb::new(options, start, relations, Box::new(spill.open()?))))
+}
+
+/// Room on disk for transactions of all shards.
+pub fn spill(task: &Task) -> SpillRoom {
+    let own = || std::env::temp_dir().join(format!("millrace-{}", task.task.name));
+    let folder = task.source.spill.folder.clone().unwrap_or_else(own);
+    SpillRoom::new(&folder, task.source.spill.limit.get())
 }
 
 /// When a batch is full.

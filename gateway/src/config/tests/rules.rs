@@ -22,6 +22,11 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
         &["{ query = '' }", "{ query = 'x', interval = '0s' }", "{}"],
     ),
     ("source.nodes", &["[]"], &["[{ name = 'dn', hosts = ['a:1'] }]", "[{ name = 'dn' }]"]),
+    (
+        "source.spill",
+        &["{}", "{ limit = '0B' }", "{ folder = 'x', limit = '1GiB' }"],
+        &["{ limit = '1' }", "{ x = 1 }"],
+    ),
     ("source.transaction_memory", &["'1MiB'"], &["'1023KiB'"]),
     ("source.slot_timeout", &["'1s'", "'24h'"], &["'0s'", "'25h'"]),
     ("source.hosts", &["['a:1']", "['/run:5432', '[::1]:1']"], &["[]", "'a:1'", "[5]", "['a']"]),
