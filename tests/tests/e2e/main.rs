@@ -7,6 +7,7 @@ mod check;
 mod connect;
 mod crash;
 mod demo;
+mod gaussdb;
 mod harness;
 mod life;
 mod outage;
