@@ -11,6 +11,15 @@ want=()
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null 2>&1 || want+=(postgresql)
 pkg-config --exists openssl 2>/dev/null || want+=(libssl-dev pkg-config)
 command -v openssl >/dev/null 2>&1 || want+=(openssl)
+# Headers for the output plugin of mppdb-plugin/, of the server's version: where both are missing, one step brings both. The package
+# may bring a newer minor release of the server with it, so it comes before any server runs.
+dev=$(ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null | sed -E 's|.*/([0-9]+)/bin/postgres|\1|' | sort -n | tail -1 || true)
+if [ -n "$dev" ]; then
+  [ -e "/usr/lib/postgresql/$dev/lib/pgxs/src/makefiles/pgxs.mk" ] || want+=("postgresql-server-dev-$dev")
+elif ! command -v postgres >/dev/null 2>&1; then
+  want+=(postgresql-server-dev-all)
+fi
+{ command -v make && command -v cc; } >/dev/null 2>&1 || want+=(build-essential)
 java -version >/dev/null 2>&1 || want+=(default-jdk-headless)
 command -v mvn >/dev/null 2>&1 || { [ -d "$cache/libs" ] && [ -d "$cache/../registry/lib" ]; } || want+=(maven)
 if [ ${#want[@]} -gt 0 ]; then

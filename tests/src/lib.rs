@@ -10,6 +10,7 @@
 pub mod gateway;
 pub mod http;
 pub mod kafka;
+pub mod mppdb_plugin;
 pub mod oracle;
 pub mod ports;
 pub mod postgres;

@@ -2,7 +2,7 @@
 
 use crate::process::{Exit, Process, ProcessSignal};
 use crate::sql::{Database, Session};
-use crate::{eventually, ports, scratch};
+use crate::{eventually, mppdb_plugin, ports, scratch};
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -89,6 +89,25 @@ impl Postgres {
             std::fs::write(data.join("pg_ident.conf"), format!("gateway {USER} certified\n"))
                 .expect("write pg_ident.conf");
         })
+    }
+
+    /// As [`Self::start`], with the output plugin `mppdb_decoding` of `tests/mppdb-plugin`, which is built for it.
+    pub fn start_with_mppdb_decoding(settings: &str) -> Self {
+        let folder = mppdb_plugin::folder();
+        let server = Self::start(&format!("dynamic_library_path = '$libdir:{}'\n{settings}", folder.display()));
+        // Minor releases of 2026 and newer name the plugins a slot may have; older servers know no such setting.
+        let admin = server.admin();
+        if admin.one("SELECT count(*) FROM pg_settings WHERE name = 'output_plugin_libraries'").as_deref() == Some("1")
+        {
+            admin.exec("ALTER SYSTEM SET output_plugin_libraries = pgoutput, test_decoding, mppdb_decoding");
+            admin.exec("SELECT pg_reload_conf()");
+            server.database_named("postgres").wait_until(
+                "SELECT setting LIKE '%mppdb_decoding%' FROM pg_settings WHERE name = 'output_plugin_libraries'",
+                "t",
+                Duration::from_secs(10),
+            );
+        }
+        server
     }
 
     fn start_on(cluster: &Path, settings: &str, prepare: impl FnOnce(&Path)) -> Self {
@@ -197,7 +216,7 @@ pub fn client_program(name: &str) -> Command {
 }
 
 /// The folder of the newest installed server's programs.
-fn bin_dir() -> &'static Path {
+pub(crate) fn bin_dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
         let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -222,7 +241,7 @@ fn server_user() -> (u32, u32) {
     (fields[2].parse().expect("a user id"), fields[3].parse().expect("a group id"))
 }
 
-fn hand_over(dir: &Path) {
+pub(crate) fn hand_over(dir: &Path) {
     if rustix::process::geteuid().is_root() {
         let (uid, gid) = server_user();
         std::os::unix::fs::chown(dir, Some(uid), Some(gid)).expect("give a folder to the server's user");

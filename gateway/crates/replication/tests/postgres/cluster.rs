@@ -72,7 +72,7 @@ pub struct Cluster {
 static STARTED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// Directory of the server's programs: `pg_config --bindir`, else the newest under Debian's.
-fn programs() -> PathBuf {
+pub fn programs() -> PathBuf {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     let find = || {
         if let Ok(out) = Command::new("pg_config").arg("--bindir").output() {
@@ -109,7 +109,7 @@ pub fn run(command: &mut Command) -> String {
 }
 
 impl Cluster {
-    fn start(name: &str, settings: &str) -> Self {
+    pub fn start(name: &str, settings: &str) -> Self {
         let home = std::env::temp_dir().join(format!("millrace-replication-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&home);
         fs::create_dir_all(&home).unwrap();
