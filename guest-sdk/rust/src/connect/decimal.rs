@@ -1,40 +1,77 @@
-//! Numerics as scale and unscaled value: `{"scale":2,"value":"..."}`, the value big-endian two's complement in base64.
+//! Numerics as unscaled values: big-endian two's complement in base64, with the scale beside it where no column declares one.
 
 use super::value::{digits, shown};
 use crate::{JsonWriter, binary::append_base64};
 
-/// Writes an exact numeric.
+/// Writes an exact numeric with its own scale: `{"scale":2,"value":"..."}`.
 ///
 /// # Errors
 /// The text is no decimal number; NaN and the infinities have no such form.
 pub(super) fn precise(text: &[u8], json: &mut JsonWriter<'_>) -> Result<(), String> {
-    let unsigned = text.strip_prefix(b"-").unwrap_or(text);
-    let (whole, rest) = digits(unsigned);
-    let fraction = match rest.strip_prefix(b".") {
-        Some(fraction) if digits(fraction).1.is_empty() => fraction,
-        None if rest.is_empty() => b"",
-        _ => &b"!"[..],
-    };
-    if fraction == b"!" || whole.len() + fraction.len() == 0 {
-        return Err(match text {
-            b"NaN" | b"Infinity" | b"-Infinity" => {
-                format!("{} has no precise form; decimal_handling_mode double or string has one", shown(text))
-            }
-            _ => format!("{} is no decimal number", shown(text)),
-        });
-    }
+    let number = Number::parse(text)?;
     json.raw(b"{\"scale\":");
-    json.unsigned(fraction.len() as u64);
-    json.raw(b",\"value\":\"");
-    let negative = unsigned.len() < text.len();
-    if whole.len() + fraction.len() <= 18 {
-        let value = whole.iter().chain(fraction).fold(0_i64, |value, digit| value * 10 + i64::from(digit - b'0'));
-        append_base64(minimal(&if negative { -value } else { value }.to_be_bytes()), json.buffer());
-    } else {
-        append_base64(minimal(&big(whole, fraction, negative)), json.buffer());
-    }
-    json.raw(b"\"}");
+    json.unsigned(number.fraction.len() as u64);
+    json.raw(b",\"value\":");
+    number.write(number.fraction.len(), json);
+    json.raw(b"}");
     Ok(())
+}
+
+/// Writes an exact numeric of a declared scale: `"..."`.
+///
+/// # Errors
+/// As [`precise`], or the number has more digits behind the point.
+pub(super) fn scaled(text: &[u8], scale: usize, json: &mut JsonWriter<'_>) -> Result<(), String> {
+    let number = Number::parse(text)?;
+    if number.fraction.len() > scale {
+        return Err(format!("{} has more than the {scale} decimals its column declares", shown(text)));
+    }
+    number.write(scale, json);
+    Ok(())
+}
+
+struct Number<'a> {
+    negative: bool,
+    whole: &'a [u8],
+    fraction: &'a [u8],
+}
+
+impl<'a> Number<'a> {
+    fn parse(text: &'a [u8]) -> Result<Self, String> {
+        let unsigned = text.strip_prefix(b"-").unwrap_or(text);
+        let (whole, rest) = digits(unsigned);
+        let fraction = match rest.strip_prefix(b".") {
+            Some(fraction) if digits(fraction).1.is_empty() => Some(fraction),
+            None if rest.is_empty() => Some(&b""[..]),
+            _ => None,
+        };
+        match fraction {
+            Some(fraction) if whole.len() + fraction.len() > 0 => {
+                Ok(Self { negative: unsigned.len() < text.len(), whole, fraction })
+            }
+            _ => Err(match text {
+                b"NaN" | b"Infinity" | b"-Infinity" => {
+                    format!("{} has no precise form; decimal mode double or string has one", shown(text))
+                }
+                _ => format!("{} is no decimal number", shown(text)),
+            }),
+        }
+    }
+
+    /// Writes the unscaled value at a scale that is no less than the number's own.
+    fn write(&self, scale: usize, json: &mut JsonWriter<'_>) {
+        let Self { negative, whole, fraction } = *self;
+        let zeros = scale - fraction.len();
+        let digits = whole.iter().chain(fraction).copied().chain(std::iter::repeat_n(b'0', zeros));
+        json.raw(b"\"");
+        if whole.len() + scale <= 18 {
+            let value = digits.fold(0_i64, |value, digit| value * 10 + i64::from(digit - b'0'));
+            append_base64(minimal(&if negative { -value } else { value }.to_be_bytes()), json.buffer());
+        } else {
+            append_base64(minimal(&big(digits, negative)), json.buffer());
+        }
+        json.raw(b"\"");
+    }
 }
 
 /// Two's complement without the leading bytes that only repeat the sign.
@@ -50,8 +87,8 @@ fn minimal(mut bytes: &[u8]) -> &[u8] {
 }
 
 /// Digits of any number as two's complement, nine at a time.
-fn big(whole: &[u8], fraction: &[u8], negative: bool) -> Vec<u8> {
-    let mut limbs: Vec<u32> = Vec::with_capacity((whole.len() + fraction.len()) / 9 + 2);
+fn big(digits: impl Iterator<Item = u8>, negative: bool) -> Vec<u8> {
+    let mut limbs: Vec<u32> = Vec::new();
     let (mut group, mut scale) = (0_u32, 1_u32);
     let mut add = |group: u32, scale: u32| {
         let mut carry = u64::from(group);
@@ -64,7 +101,7 @@ fn big(whole: &[u8], fraction: &[u8], negative: bool) -> Vec<u8> {
             limbs.push(carry as u32);
         }
     };
-    for digit in whole.iter().chain(fraction) {
+    for digit in digits {
         group = group * 10 + u32::from(digit - b'0');
         scale *= 10;
         if scale == 1_000_000_000 {
@@ -116,6 +153,11 @@ mod tests {
         ] {
             assert_eq!(value_of(text), (scale, bytes.to_vec()), "{text}");
         }
+        // The same value at a declared scale, with zeros where the number has fewer decimals.
+        for (text, expected) in [("12.34", "\"AeII\""), ("12.3400", "\"AeII\""), ("-1", "\"2PA=\"")] {
+            assert_eq!(written(text, |t, j| scaled(t, 4, j)).unwrap(), expected, "{text}");
+        }
+        assert!(written("1.00001", |t, j| scaled(t, 4, j)).is_err());
         for text in ["", "-", ".", "1.2.3", "1e5", "NaN"] {
             assert!(written(text, precise).is_err(), "{text}");
         }

@@ -1,8 +1,8 @@
 //! Values as Kafka Connect's JSON converter writes them, by the type mapping that Debezium documents for PostgreSQL.
 //!
 //! Owns the mapping from a column's type to its JSON value and to its Connect schema. Knows no envelope. Types are told apart by
-//! name alone, so the same table gives the same messages from every source. What the stream does not tell is not guessed:
-//! lengths and scales of a column are unknown here, hence numerics carry their own scale and bits are bytes of any length.
+//! name and modifier. What the stream does not tell is not guessed: where a source does not send lengths and scales, numerics carry
+//! their own scale and bits are bytes of any length.
 
 mod array;
 mod decimal;
@@ -19,7 +19,7 @@ use crate::{Cell, Escape, Image, JsonWriter, Members, Relation};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "config", derive(serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum DecimalMode {
-    /// A struct of scale and unscaled bytes, as Debezium writes a numeric without declared scale. Exact; NaN is refused.
+    /// Unscaled bytes, exact; without declared scale a struct of those and the scale. NaN is refused.
     #[default]
     Precise,
     /// A JSON number with the digits as they came; NaN and the infinities as text.
@@ -32,10 +32,10 @@ pub enum DecimalMode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "config", derive(serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum TimePrecision {
-    /// Microseconds: what Debezium's adaptive modes choose for columns without declared precision.
+    /// Microseconds; milliseconds of columns that declare at most three digits.
     #[default]
     Adaptive,
-    /// The same here; Debezium tells the two apart by declared precision.
+    /// The same, but times of day always in microseconds.
     AdaptiveTimeMicroseconds,
     /// Kafka Connect's own types: milliseconds, what is finer is cut off.
     Connect,
@@ -104,7 +104,7 @@ impl Columns {
     pub fn new(table: &Relation, indexes: &[u16], options: &Options) -> Self {
         let column = |&index: &u16| &table.columns[usize::from(index)];
         let prepared = |index: &u16| {
-            let kind = Kind::of(&column(index).type_name, options);
+            let kind = Kind::of(&column(index).type_name, column(index).type_modifier, options);
             let placeholder = options.placeholder.as_deref().and_then(|text| kind.placeholder(text));
             Prepared { position: usize::from(*index), kind, placeholder }
         };

@@ -77,6 +77,16 @@ pub(super) fn digits(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at(text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len()))
 }
 
+/// One bit as a boolean.
+pub(super) fn bit(text: &[u8], json: &mut JsonWriter<'_>) -> Result<(), String> {
+    json.raw(match text {
+        b"1" => b"true",
+        b"0" => b"false",
+        _ => return Err(format!("{} is no bit", shown(text))),
+    });
+    Ok(())
+}
+
 /// Zeros and ones as bytes, the last character in the lowest bit of the first byte.
 pub(super) fn bits(text: &[u8], json: &mut JsonWriter<'_>) -> Result<(), String> {
     let mut bytes = vec![0_u8; text.len().div_ceil(8)];
