@@ -7,7 +7,8 @@ fn root() -> PathBuf {
 }
 
 /// The documents with examples of task files.
-const DOCUMENTS: [&str; 2] = ["README.md", "docs/tour.md"];
+const DOCUMENTS: [&str; 5] =
+    ["README.md", "docs/tour.md", "docs/sources/gaussdb.md", "docs/sources/opengauss.md", "docs/sources/postgresql.md"];
 
 /// The least a task file needs.
 const LEAST: &str = r#"

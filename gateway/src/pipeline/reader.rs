@@ -18,7 +18,7 @@ use millrace_replication::{Frame, SqlConnection, StreamReader, catalog};
 use tokio::sync::watch;
 
 use super::{Pool, Room, Work};
-use crate::{failpoint, observe::Observe};
+use crate::{failpoint, observe::Observe, task::spread::Spread};
 
 /// Longest wait for a streamed transaction to become visible; only a stuck synchronous standby makes it long.
 const VISIBLE_BOUND: Duration = Duration::from_secs(30);
@@ -41,6 +41,7 @@ pub(crate) struct Reader {
     pub stream: StreamReader,
     pub decoder: Decoder,
     pub catalogue: Arc<SqlConnection>,
+    pub spread: Option<Arc<Spread>>,
     pub cut: Cut,
     pub outlet: Outlet,
     /// When a keepalive last became a position.
@@ -86,7 +87,7 @@ impl Reader {
     }
 
     async fn read(&mut self) -> Result<ReadEnd, Failure> {
-        let Reader { stream, decoder, catalogue, cut, outlet, idle_at } = self;
+        let Reader { stream, decoder, catalogue, spread, cut, outlet, idle_at } = self;
         loop {
             stream.fill().await.map_err(|error| error.failure())?;
             failpoint::pass("after_receive");
@@ -101,6 +102,9 @@ impl Reader {
                             Step::Cut => outlet.dispatch().await?,
                             Step::Ask(ask) => {
                                 let asked = Instant::now();
+                                if let (Some(spread), Ask::Table { schema, table }) = (&spread, &ask) {
+                                    spread.must_be_ours(schema, table).await?;
+                                }
                                 let answer = answer(catalogue, ask, decoder.xid()).await?;
                                 decoder.answer(answer)?;
                                 outlet.waited += asked.elapsed();

@@ -32,7 +32,10 @@ use super::{
     worker::Worker,
     writer::Writer,
 };
-use crate::{observe::Observe, task::Store};
+use crate::{
+    observe::Observe,
+    task::{Store, spread::Spread},
+};
 
 /// How long the source may take to acknowledge the end of the stream.
 const CLOSE_BOUND: Duration = Duration::from_secs(5);
@@ -49,6 +52,8 @@ pub struct SessionParts {
     pub decoder: Decoder,
     /// SQL connection for keys.
     pub catalogue: Arc<SqlConnection>,
+    /// Which tables another shard reads, where there are several.
+    pub spread: Option<Arc<Spread>>,
     /// Table versions, shared with the decoder.
     pub relations: RelationLog,
     /// One chain per worker thread.
@@ -179,6 +184,7 @@ impl Session {
             stream: input,
             decoder: parts.decoder,
             catalogue: parts.catalogue,
+            spread: parts.spread,
             cut: parts.cut,
             outlet: Outlet::new(Room::new(parts.budget, 4 * workers + 4), pool, work, parts.observe, begins_at),
             idle_at: Instant::now(),

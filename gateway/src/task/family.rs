@@ -142,7 +142,8 @@ pub(super) async fn create_slot(
             Dialect::GaussDb => catalog::gauss::open_transactions(client).await,
             _ => catalog::open_transactions(client).await,
         };
-        failure.mend = "wait for them, or end them: SELECT pg_terminate_backend(PID); ROLLBACK PREPARED 'NAME'".to_owned();
+        failure.mend =
+            "wait for them, or end them: SELECT pg_terminate_backend(PID); ROLLBACK PREPARED 'NAME'".to_owned();
         failure.why = format!("{}: {}", failure.why, blockers(open));
     }
     Err(failure)

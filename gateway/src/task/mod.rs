@@ -15,6 +15,7 @@ mod publication;
 mod shard;
 mod slot_watch;
 pub mod source;
+pub(crate) mod spread;
 pub mod start;
 pub(crate) mod store;
 pub(crate) mod topics;
@@ -125,7 +126,7 @@ async fn side_by_side(
 ) -> shard::End {
     let nodes: Vec<Option<String>> = shards.iter().map(|shard| shard.node.clone()).collect();
     if let [first, .., _] = &shards[..] {
-        tracing::info!(code = "shards", count = shards.len(), nodes = ?nodes, elsewhere = first.elsewhere.len(), "one shard for each data node");
+        tracing::info!(code = "shards", count = shards.len(), nodes = ?nodes, tables = first.tables.len(), "one shard for each data node");
     }
     let (end, ended) = watch::channel(*stop.borrow());
     let mut running = JoinSet::new();

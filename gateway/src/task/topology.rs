@@ -23,14 +23,14 @@ pub struct Shard {
     pub node: Option<String>,
     /// Servers of the node.
     pub hosts: Vec<HostAddress>,
-    /// Tables another shard reads: all of their rows are on every node.
-    pub elsewhere: Vec<(String, String)>,
+    /// How the coordinator spreads tables; empty where the source is one server.
+    pub tables: Vec<catalog::gauss::NodeTable>,
 }
 
 impl Shard {
     /// The only shard of a source that is one server.
     pub fn only(task: &Task) -> Shard {
-        Shard { number: 0, count: 1, node: None, hosts: task.source.hosts.clone(), elsewhere: Vec::new() }
+        Shard { number: 0, count: 1, node: None, hosts: task.source.hosts.clone(), tables: Vec::new() }
     }
 
     /// The task as this shard runs it: its share of what the process may use, without the tables another shard reads.
@@ -41,8 +41,14 @@ impl Shard {
         share.sink.queue = share.sink.queue.part(count);
         share.source.transaction_memory = share.source.transaction_memory.part(count);
         share.pipeline.workers = share.pipeline.workers.part(count);
-        share.objects.exclude.extend(self.elsewhere.iter().filter_map(|(schema, table)| Pattern::of(schema, table)));
+        let elsewhere = self.elsewhere().filter_map(|table| Pattern::of(&table.schema, &table.name));
+        share.objects.exclude.extend(elsewhere);
         share
+    }
+
+    /// Tables the first shard reads: all of their rows are on every node.
+    pub fn elsewhere(&self) -> impl Iterator<Item = &catalog::gauss::NodeTable> {
+        self.tables.iter().filter(|table| table.replicated && self.number > 0)
     }
 }
 
@@ -64,8 +70,7 @@ pub async fn find(task: &Task) -> Result<Vec<Shard>, Failure> {
     }
     nodes.sort_by(|one, other| one.0.cmp(&other.0));
     let spread = catalog::gauss::node_tables(&coordinator).await.map_err(|error| error.failure())?;
-    let replicated = spread.into_iter().filter(|table| table.replicated).map(|table| (table.schema, table.name));
-    numbered(nodes, replicated.collect())
+    numbered(nodes, spread)
 }
 
 /// Data nodes as a coordinator knows them.
@@ -79,7 +84,10 @@ async fn discovered(coordinator: &SqlConnection) -> Result<Vec<(String, Vec<Host
     Ok(named.collect())
 }
 
-fn numbered(nodes: Vec<(String, Vec<HostAddress>)>, replicated: Vec<(String, String)>) -> Result<Vec<Shard>, Failure> {
+fn numbered(
+    nodes: Vec<(String, Vec<HostAddress>)>,
+    tables: Vec<catalog::gauss::NodeTable>,
+) -> Result<Vec<Shard>, Failure> {
     let tried = "listing the data nodes";
     if nodes.is_empty() {
         return Err(Failure::definite(
@@ -104,7 +112,7 @@ fn numbered(nodes: Vec<(String, Vec<HostAddress>)>, replicated: Vec<(String, Str
         count,
         node: Some(node),
         hosts,
-        elsewhere: if number == 0 { Vec::new() } else { replicated.clone() },
+        tables: tables.clone(),
     };
     Ok(nodes.into_iter().enumerate().map(shard).collect())
 }
@@ -158,14 +166,19 @@ mod tests {
 
     #[test]
     fn replicated_tables_belong_to_the_first_shard() {
-        let replicated = vec![("s".to_owned(), "all".to_owned())];
-        let shards = numbered(nodes(&["dn_1", "dn_2", "dn_3"]), replicated.clone()).unwrap();
+        let table = |name: &str, replicated| catalog::gauss::NodeTable {
+            schema: "s".to_owned(),
+            name: name.to_owned(),
+            replicated,
+        };
+        let tables = vec![table("all", true), table("part", false)];
+        let shards = numbered(nodes(&["dn_1", "dn_2", "dn_3"]), tables).unwrap();
         assert_eq!(
             shards.iter().map(|shard| (shard.number, shard.count)).collect::<Vec<_>>(),
             [(0, 3), (1, 3), (2, 3)]
         );
-        assert!(shards[0].elsewhere.is_empty());
-        assert_eq!((&shards[1].elsewhere, &shards[2].elsewhere), (&replicated, &replicated));
+        let elsewhere = |shard: &Shard| shard.elsewhere().map(|table| table.name.clone()).collect::<Vec<_>>();
+        assert_eq!(shards.iter().map(elsewhere).collect::<Vec<_>>(), [vec![], vec!["all"], vec!["all"]]);
         assert_eq!(numbered(Vec::new(), Vec::new()).unwrap_err().code, "no_data_nodes");
     }
 

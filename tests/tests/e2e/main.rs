@@ -1,4 +1,5 @@
-//! End-to-end tests: a real PostgreSQL, the gateway's program as a child process, a real Apache Kafka.
+//! End-to-end tests: a real PostgreSQL, or a simulated GaussDB cluster (`gaussdb::`), the gateway's program as a child process, a real Apache
+//! Kafka.
 //!
 //! Each test has its own database, slot, publication and topics on shared servers, and private servers where it stops,
 //! reconfigures or blocks one. What is compared is what a consumer reads; see `millrace_tests::oracle` for the truth.

@@ -71,9 +71,67 @@ fn a_long_transaction_holds_the_slot_up() {
     gateway.wait_state("retrying", SOON);
     let failure = gateway.status()["failure"].clone();
     assert_eq!(failure["code"], "slot_creation_blocked", "{failure}");
-    assert!(failure["why"].as_str().is_some_and(|why| why.contains("process 14000000000") && why.contains(" of app (40")), "{failure}");
+    assert!(
+        failure["why"].as_str().is_some_and(|why| why.contains("process 14000000000") && why.contains(" of app (40")),
+        "{failure}"
+    );
     assert!(!failure.to_string().contains("UPDATE t"), "a statement may hold values: {failure}");
     scene.cluster.end_transaction(0, open);
     gateway.wait_ready(SOON);
     gateway.stop_cleanly();
+}
+
+/// A thousand tables, each announced, each with its key, in one topic.
+#[test]
+fn a_thousand_tables() {
+    let mut options = single(Product::OpenGauss);
+    for number in 0..1000 {
+        let columns = [("id", "bigint"), ("v", "text")];
+        options.catalogue.add(millrace_gaussdb_sim::Table::new("wide", &format!("t{number}"), &columns, 1));
+    }
+    let mut scene = Scene::new("gs-thousand", options);
+    scene.task.set("objects.include", "[\"wide.*\"]").set("route.topic_policy", "3");
+    scene.task.text("route.topic_name_format", "gs-thousand-$schema$");
+    let (mut gateway, _) = scene.start();
+    let catalogue = scene.cluster.catalogue();
+    for number in 0..1000 {
+        let table = catalogue.table("wide", &format!("t{number}")).expect("the table").clone();
+        let new = vec![Some(number.to_string().into()), Some("v".into())];
+        let op = millrace_gaussdb_sim::Op::Insert;
+        scene.cluster.commit(0, vec![millrace_gaussdb_sim::RowChange { table, op, new, old: Vec::new() }]);
+    }
+    let mut reader = millrace_tests::servers::kafka().reader(&["gs-thousand-wide"]);
+    let records = reader.exactly(1000, SOON);
+    for (number, record) in records.iter().map(|record| (record.json(), record)).map(|(json, record)| {
+        let number = json["data"][0]["id"].as_str().expect("a key").to_owned();
+        assert_eq!(json["table"], format!("t{number}"));
+        assert_eq!(json["pkNames"], serde_json::json!(["id"]));
+        (number, record)
+    }) {
+        assert_eq!(record.position().expect("a header").ordinal, 0, "table t{number}");
+    }
+    gateway.stop_cleanly();
+}
+
+/// A source that commits nothing of the task's tables must not hold its log: keepalives move the slot in serial decoding, empty
+/// transactions in parallel.
+#[test]
+fn an_idle_slot_moves_on() {
+    for decoding in ["serial", "parallel"] {
+        let mut scene = Scene::new(&format!("gs-idle-{decoding}"), single(Product::Centralized));
+        scene.task.text("source.decoding", decoding);
+        let (mut gateway, _) = scene.start();
+        let table = scene.cluster.catalogue().table("sales", "Order Notes").expect("the table").clone();
+        let cell = |text: &str| Some(text.into());
+        let new = vec![cell("1"), cell("u"), cell("x")];
+        let op = millrace_gaussdb_sim::Op::Insert;
+        let change = millrace_gaussdb_sim::RowChange { table, op, new, old: Vec::new() };
+        let commit = scene.cluster.commit(0, vec![change]).commit_lsn;
+        millrace_tests::eventually("the slot moves", SOON, || {
+            let confirmed = scene.cluster.slot(0, &scene.slot())?.confirmed?;
+            (confirmed.0 > commit.0).then_some(())
+        });
+        assert_eq!(gateway.status()["records_delivered"], 0);
+        gateway.stop_cleanly();
+    }
 }

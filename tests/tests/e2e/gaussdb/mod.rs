@@ -61,7 +61,8 @@ impl Scene {
     /// Where the slots of all data nodes begin: what was committed before is not expected.
     pub fn begins(&self) -> Vec<u64> {
         let nodes = self.cluster.data_nodes().len();
-        let begins = |node| self.cluster.slot(node, &self.slot()).and_then(|slot| slot.confirmed).map_or(0, |lsn| lsn.0);
+        let begins =
+            |node| self.cluster.slot(node, &self.slot()).and_then(|slot| slot.confirmed).map_or(0, |lsn| lsn.0);
         (0..nodes).map(begins).collect()
     }
 

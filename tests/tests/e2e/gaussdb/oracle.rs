@@ -43,7 +43,8 @@ fn expected(truth: &[Truth], tables: &[&str], behind: &[u64], all_sent: bool) ->
                 let image = if change.op == Op::Delete { &[][..] } else { &change.new[..] };
                 let plain = |kind: &str| matches!(kind, "bigint" | "integer" | "text" | "character varying");
                 let cells = change.table.columns.iter().zip(image).filter(|(column, _)| plain(&column.type_name));
-                let row = cells.map(|(column, cell): (_, &Cell)| (column.name.clone(), cell.as_deref().map(str::to_owned)));
+                let row =
+                    cells.map(|(column, cell): (_, &Cell)| (column.name.clone(), cell.as_deref().map(str::to_owned)));
                 let (table, op, row) = (named(&change.table), change.op.name(), row.collect());
                 expected.insert((shard as u16, transaction.end_lsn.0, ordinal as u32), Expected { table, op, row });
             }
@@ -82,16 +83,30 @@ pub fn compare(truth: &[Truth], tables: &[&str], behind: &[u64], all_sent: bool,
             continue;
         }
         if let Some(before) = last.insert((record.topic.clone(), record.partition, at.shard), place) {
-            assert!(before < place, "{place:?} came behind {before:?} in partition {} of {}", record.partition, record.topic);
+            assert!(
+                before < place,
+                "{place:?} came behind {before:?} in partition {} of {}",
+                record.partition,
+                record.topic
+            );
         }
         let (schema, table) = known.table.split_once('.').expect("schema.table");
-        assert_eq!((envelope["schema"].as_str(), envelope["table"].as_str()), (Some(schema), Some(table)), "{envelope}");
+        assert_eq!(
+            (envelope["schema"].as_str(), envelope["table"].as_str()),
+            (Some(schema), Some(table)),
+            "{envelope}"
+        );
         assert_eq!(envelope["type"], known.op, "{envelope}");
         for (column, cell) in &known.row {
             assert_eq!(envelope["data"][0][column].as_str(), cell.as_deref(), "{column} at {place:?}: {envelope}");
         }
     }
     let missing: Vec<&Place> = expected.keys().filter(|place| !seen.contains_key(place)).take(5).collect();
-    assert!(missing.is_empty(), "{} of {} changes are missing: {missing:?}", expected.len() - seen.len(), expected.len());
+    assert!(
+        missing.is_empty(),
+        "{} of {} changes are missing: {missing:?}",
+        expected.len() - seen.len(),
+        expected.len()
+    );
     Agreement { changes: seen.len(), repeats }
 }

@@ -24,7 +24,8 @@ fn all_nodes_arrive_and_what_every_node_has_once() {
     let agreement = scene.compare(&mut reader, &begins);
     assert_eq!(agreement.repeats, 0);
     let status = gateway.status();
-    let nodes: Vec<&serde_json::Value> = status["shards"].as_array().expect("shards").iter().map(|shard| &shard["node"]).collect();
+    let nodes: Vec<&serde_json::Value> =
+        status["shards"].as_array().expect("shards").iter().map(|shard| &shard["node"]).collect();
     assert_eq!(nodes, [&json!("dn_6001"), &json!("dn_6002"), &json!("dn_6003")]);
     assert_eq!(status["records_delivered"], agreement.changes);
     let (_, metrics) = gateway.get("/metrics").expect("metrics");
@@ -93,4 +94,28 @@ fn another_set_of_nodes_is_refused() {
     let mut gateway = Gateway::start(&scene.task);
     gateway.wait_state("halted", SOON);
     assert_eq!(gateway.status()["failure"]["code"], "topology_changed");
+}
+
+/// Known to no shard when the sessions began: the first row makes all but the first shard ask the coordinator.
+#[test]
+fn a_table_of_every_node_made_later_comes_once() {
+    let mut scene = Scene::new("gs-later", Options::new());
+    scene.task.set("objects.include", "[\"sales.orders\", \"sales.currencies\"]");
+    let (mut gateway, _) = scene.start();
+    let table = millrace_gaussdb_sim::Table::new("sales", "currencies", &[("code", "text"), ("name", "text")], 1);
+    scene.cluster.change_catalogue(|catalogue| catalogue.add(table.replicated()));
+    let table = scene.cluster.catalogue().table("sales", "currencies").expect("the table").clone();
+    let new = vec![Some("eur".into()), Some("Euro".into())];
+    scene.cluster.commit_everywhere(&[RowChange { table, op: Op::Insert, new, old: Vec::new() }]);
+    for node in 0..3 {
+        scene.cluster.commit(node, vec![order(&scene.cluster, node as u64)]);
+    }
+    let mut orders = millrace_tests::servers::kafka().reader(&["gs-later-orders"]);
+    orders.exactly(3, SOON);
+    let mut currencies = millrace_tests::servers::kafka().reader(&["gs-later-currencies"]);
+    let records = currencies.exactly(1, SOON);
+    assert_eq!(records[0].position().expect("a header").shard, 0);
+    gateway.wait_ready(SOON);
+    assert!(gateway.log().contains("replicated_table_appeared"), "{}", gateway.log());
+    gateway.stop_cleanly();
 }
