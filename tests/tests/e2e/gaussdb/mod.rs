@@ -4,6 +4,7 @@ mod failover;
 mod layouts;
 mod login;
 mod oracle;
+mod real_wal;
 mod shards;
 
 use millrace_gaussdb_sim::{Cluster, Options, Product, RowChange, Workload};
