@@ -15,6 +15,7 @@ mod refusals;
 mod routing;
 mod schema;
 mod settings;
+mod shipped;
 mod stage;
 mod transactions;
 mod types;
