@@ -63,7 +63,7 @@ impl From<Grant> for millrace_host::Grant {
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Module {
-    /// The component's file.
+    /// The component's file, or `builtin:NAME` for a module of the gateway's own.
     pub path: PathBuf,
     /// Its SHA-256; a file with another is refused before it is compiled.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -229,5 +229,6 @@ fn rebase(task: &mut Task, folder: &Path) {
     ];
     own.into_iter().flatten().for_each(|path| *path = folder.join(&*path));
     let stages = modules.filter.iter_mut().chain(&mut modules.map).chain(&mut modules.route).chain(&mut modules.format);
-    stages.for_each(|module| module.path = folder.join(&module.path));
+    let files = stages.filter(|module| millrace_host::defaults::built_in(&module.path).is_none());
+    files.for_each(|module| module.path = folder.join(&module.path));
 }

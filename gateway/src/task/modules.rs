@@ -3,7 +3,7 @@
 //! Owns the step from the task file to loaded components and their configuration: the default filter always, then the operator's
 //! filters and maps, and the operator's router and format or the defaults. Must not run them.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{borrow::Cow, fs, path::PathBuf, sync::Arc};
 
 use millrace_batch::Failure;
 use millrace_host::{ChainSpec, HostEngine, Limits, Module, StageKind, StageSpec, defaults};
@@ -131,12 +131,17 @@ fn given(engine: &HostEngine, name: String, module: &config::Module) -> Result<S
             format!("correct modules.{name}.path, or the file"),
         )
     };
-    // Looked at before it is read: a file may be of any size.
-    let size = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
-    if size > limit {
-        return Err(unreadable(format!("it has {size} bytes, at most {limit} are taken")));
-    }
-    let bytes = fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+    let bytes = match defaults::built_in(path) {
+        Some(built_in) => Cow::Borrowed(built_in.map_err(unreadable)?),
+        None => {
+            // Looked at before it is read: a file may be of any size.
+            let size = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
+            if size > limit {
+                return Err(unreadable(format!("it has {size} bytes, at most {limit} are taken")));
+            }
+            Cow::Owned(fs::read(path).map_err(|error| unreadable(error.to_string()))?)
+        }
+    };
     let pin = module.sha256.map(|digest| digest.0);
     let grants: Vec<_> = module.grants.iter().map(|grant| (*grant).into()).collect();
     let loaded = Module::load_with(engine, &name, &bytes, pin, &grants).map_err(Failure::from)?;

@@ -16,6 +16,7 @@ mod refusals;
 mod routing;
 mod schema;
 mod settings;
+mod shipped;
 mod stage;
 mod transactions;
 mod types;

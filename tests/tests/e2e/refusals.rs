@@ -13,7 +13,7 @@ use std::time::Duration;
 const TABLE: &str = "CREATE TABLE t(id int PRIMARY KEY)";
 
 /// Starts a task that must halt with `code`, and stops it.
-fn refused(task: &Task, code: &str) {
+pub fn refused(task: &Task, code: &str) {
     let mut gateway = Gateway::start(task);
     gateway.wait_halted(code, SOON);
     gateway.stop_cleanly();
