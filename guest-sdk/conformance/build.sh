@@ -39,7 +39,7 @@ case $language in
     guest-sdk/js/toolchain.sh "$root/.cache/js-toolchain"
     export MILLRACE_JS_TOOLCHAIN=$root/.cache/js-toolchain
     build() { node guest-sdk/js/build.mjs "$@"; }
-    build "$out/conformance.wasm" guest-sdk/conformance/js/conformance.js filter map route format
+    build "$out/conformance.wasm" guest-sdk/conformance/js/conformance.js filter map route format --grant counter
     for stage in filter map route format; do
       named "guest-sdk/templates/js/$stage.js" "$work/$stage.js"
       echo "export { $stage } from './$stage.js';"
@@ -52,7 +52,7 @@ case $language in
     guest-sdk/python/toolchain.sh "$root/.cache/python-toolchain"
     export MILLRACE_COMPONENTIZE_PY=$root/.cache/python-toolchain/bin/componentize-py
     build() { guest-sdk/python/build.sh "$@"; }
-    build "$out/conformance.wasm" guest-sdk/conformance/python/conformance.py filter map route format
+    MILLRACE_GRANTS=counter build "$out/conformance.wasm" guest-sdk/conformance/python/conformance.py filter map route format
     for stage in filter map route format; do
       # Names of their own: map.py and the like would hide what the kit imports.
       named "guest-sdk/templates/python/$stage.py" "$work/the_$stage.py"

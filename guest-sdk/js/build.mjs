@@ -44,7 +44,7 @@ try {
   const app = path.join(work, 'app');
   const skipped = ['node_modules', 'target', 'golden'];
   await cp(path.dirname(path.resolve(source)), app, { recursive: true, filter: (file) => !skipped.includes(path.basename(file)) });
-  for (const file of ['millrace.js', 'change.js', 'values.js']) await cp(path.join(here, file), path.join(app, 'kit', file));
+  for (const file of ['millrace.js', 'change.js', 'values.js', 'counter.js']) await cp(path.join(here, file), path.join(app, 'kit', file));
   const { component } = await componentize({
     sourcePath: path.join(app, path.basename(source)),
     witPath: wit,

@@ -27,9 +27,9 @@ from millrace_change import UNSENT, Change, Fault, Image, Table, column_of, key_
 from millrace_values import binary, boolean, is_json_number, timestamp, whole_number
 
 __all__ = [
-    "UNSENT", "Change", "Fault", "Filter", "Format", "Image", "Map", "Record", "Route", "all_columns", "binary", "boolean", "both",
+    "UNSENT", "Change", "Fault", "Filter", "Format", "Image", "Map", "Record", "Route", "Schema", "all_columns", "binary", "boolean", "both",
     "by_columns", "column_of", "describe", "drop", "is_json_number", "keep", "key_columns", "key_of", "listed", "log", "nothing",
-    "per_change", "rewritten", "timestamp", "to_hash_of", "to_number", "types", "unchanged", "whole_number",
+    "per_change", "reading", "rewritten", "timestamp", "to_hash_of", "to_number", "types", "unchanged", "whole_number",
 ]  # fmt: skip
 
 
@@ -307,8 +307,26 @@ class Record:
         self.topic, self.headers = topic, [(name, _encoded(text)) for name, text in headers]
 
 
+class Schema:
+    """The schema of what a format writes. `language`: "avro", "json" or "protobuf"; `name`: the full name; `text`: the schema itself."""
+
+    __slots__ = ("language", "name", "text")
+
+    def __init__(self, language: str, name: str, text: str):
+        self.language, self.name, self.text = language, name, text
+
+
+def _schema(schema: Schema | None):
+    return schema and _format.Schema(_format.SchemaLanguage[schema.language.upper()], schema.name, schema.text)
+
+
+def reading(reads: types.Interest, key_schema: Schema | None = None, value_schema: Schema | None = None):
+    """Format plan: what the stage reads, and the schemas of what it writes."""
+    return _format.Plan(reads, _schema(key_schema), _schema(value_schema))
+
+
 class Format(_Stage):
-    """What the records of a change are. `plan` gives what the stage reads: an interest, or a wit Plan with schemas."""
+    """What the records of a change are. `plan` gives what the stage reads, an interest, or `reading(...)` with schemas."""
 
     def format(self, change: Change, data) -> list[Record]:
         """The records of one change, in order; none drops it."""

@@ -68,6 +68,9 @@ mr_error mr_failf(const char *format, ...);
 enum { MR_ERROR, MR_WARN, MR_INFO, MR_DEBUG, MR_TRACE };
 /* One line to the gateway's log; the host limits the rate. */
 void mr_log(int level, mr_text message);
+/* Adds to a counter of the module's own, shown among the gateway's metrics; the task must grant `counter`, or a module that calls this
+ * is not loaded. `name`: 1 to 64 of a-z 0-9 _. */
+void mr_count(mr_text name, uint64_t by);
 /* Ends the instance; the text becomes the error. For what must not be. */
 _Noreturn void mr_panic(const char *message);
 

@@ -117,7 +117,8 @@ void mr_to_hash(mr_routes *to, mr_text topic, mr_text bytes);
 
 /* ---- format ----------------------------------------------------------------------------------------------------------------- */
 
-enum { MR_AVRO, MR_JSON_SCHEMA, MR_PROTOBUF };
+/* Languages of schemas. */
+enum { MR_SCHEMA_AVRO, MR_SCHEMA_JSON, MR_SCHEMA_PROTOBUF };
 
 typedef struct {
   bool some;

@@ -8,8 +8,9 @@
 /* Room behind every block: text is copied and scanned sixteen bytes a step. */
 #define SPARE 16u
 
-__attribute__((import_module("millrace:transform/log@1.0.0"), import_name("log"))) extern void import_log(int level, const uint8_t *ptr,
-                                                                                                         uint32_t len);
+#define IMPORT(interface, name) __attribute__((import_module("millrace:transform/" interface "@1.0.0"), import_name(name))) extern
+IMPORT("log", "log") void import_log(int level, const uint8_t *ptr, uint32_t len);
+IMPORT("counter", "add") void import_add(const uint8_t *ptr, uint32_t len, uint64_t by);
 
 typedef struct chunk {
   struct chunk *next;
@@ -171,6 +172,7 @@ mr_error mr_failf(const char *format, ...) {
 }
 
 void mr_log(int level, mr_text message) { import_log(level, message.ptr, message.len); }
+void mr_count(mr_text name, uint64_t by) { import_add(name.ptr, name.len, by); }
 
 _Noreturn void mr_panic(const char *message) {
   mr_log(MR_ERROR, mr_str(message));

@@ -67,6 +67,7 @@ static mr_error filter_keep(void *data, const mr_change *change, bool *kept) {
   mr_image row = mr_row(change);
   mr_cell cell = mr_get(&row, 0);
   int64_t amount;
+  mr_count(MR_TEXT("seen"), 1);
   /* A truncate has no row. */
   if (!row.cells) return *kept = true, MR_OK;
   if (cell.kind == MR_NULL) return *kept = false, MR_OK;
@@ -205,6 +206,7 @@ static mr_error route_one(void *data, const mr_change *change, mr_routes *to) {
 /* ---- format: JSON with a value for each type ---- */
 
 static const mr_json *audit;
+static bool with_schema;
 
 typedef struct {
   mr_text name;
@@ -213,8 +215,10 @@ typedef struct {
 
 static mr_error format_init(mr_text config) {
   const mr_json *json;
-  mr_error error = read_config(config, (const char *const[]){"audit", 0}, &json);
+  mr_error error = read_config(config, (const char *const[]){"audit", "schema", 0}, &json);
   if (!mr_failed(error)) error = names_in(json, "audit", &audit);
+  const mr_json *schema = mr_json_member(json, "schema");
+  with_schema = schema && schema->kind == MR_JSON_TRUE;
   if (!mr_failed(error)) mr_log(MR_INFO, MR_TEXT("format: ready"));
   return error;
 }
@@ -224,6 +228,8 @@ static mr_error format_announce(const mr_relation *table, mr_format_plan *plan, 
   *kept = (format_table){full_name(table), mr_key_columns(table)};
   *data = kept;
   plan->reads = mr_both(MR_ALL);
+  if (with_schema)
+    plan->value_schema = (mr_schema){true, {MR_SCHEMA_JSON, kept->name, MR_TEXT("{\"type\":\"object\"}")}};
   return MR_OK;
 }
 
@@ -293,8 +299,8 @@ static mr_error value(mr_buf *out, mr_text name, const mr_change *change) {
   const char *separator = ",\"unsent\":[";
   mr_print(out, "{\"op\":\"%s\",\"table\":", ops[mr_op(change)]);
   mr_json_string(out, name);
-  mr_print(out, ",\"id\":%u,\"commit_lsn\":%u,\"xid\":%u,\"ordinal\":%u,\"shard\":%u,\"commit_time\":%d,\"now\":%d", mr_id(change),
-           mr_commit_lsn(change), mr_xid(change), (uint64_t)mr_ordinal(change), (uint64_t)mr_shard(change), mr_commit_time(change),
+  mr_print(out, ",\"id\":%u,\"commit_lsn\":%u,\"csn\":%u,\"xid\":%u,\"ordinal\":%u,\"shard\":%u,\"commit_time\":%d,\"now\":%d", mr_id(change),
+           mr_commit_lsn(change), mr_csn(change), mr_xid(change), (uint64_t)mr_ordinal(change), (uint64_t)mr_shard(change), mr_commit_time(change),
            mr_now(change));
   for (int old = 0; old < 2; old++) {
     mr_print(out, old ? ",\"old\":" : ",\"new\":");

@@ -4,6 +4,7 @@ import {
   Fault, all, boolean, both, byColumns, bytes, defineFilter, defineFormat, defineMap, defineModule, defineRoute, drop, isJsonNumber,
   keep, keyOf, listed, log, perChange, rewritten, timestamp, toHashOf, toNumber, unchanged, wholeNumber,
 } from './kit/millrace.js';
+import { count } from './kit/counter.js';
 
 export const describe = defineModule({ name: 'conformance', version: '1.0.0', configSchema: { type: 'object' } });
 
@@ -37,6 +38,7 @@ export const filter = defineFilter({
   },
   keep(change, _, min) {
     const row = change.row;
+    count('seen');
     // A truncate has no row.
     if (!row) return true;
     const raw = row.bytes(0);
@@ -154,13 +156,16 @@ function object(image) {
 // JSON with a value for each type.
 export const format = defineFormat({
   init(config) {
-    known(config, 'audit');
+    known(config, 'audit', 'schema');
     const audit = names(config, 'audit');
     log.info('format: ready');
-    return audit;
+    return { audit, schema: config.schema === true };
   },
-  announce: (table) => ({ plan: { reads: both(all) }, data: { name: fullName(table), key: keyOf(table) } }),
-  format(change, table, audit) {
+  announce(table, { schema }) {
+    const valueSchema = schema ? { language: 'json', name: fullName(table), text: '{"type":"object"}' } : undefined;
+    return { plan: { reads: both(all), valueSchema }, data: { name: fullName(table), key: keyOf(table) } };
+  },
+  format(change, table, { audit }) {
     const { op } = change;
     if (op === 'truncate') return [];
     const image = change.newImage;
@@ -173,7 +178,7 @@ export const format = defineFormat({
     }
     const unsent = change.relation.columns.filter((_, i) => image && image.bytes(i) === undefined).map(({ name }) => name);
     const value = `{"op":"${op}","table":${JSON.stringify(table.name)},"id":${change.id},"commit_lsn":${change.commitLsn},` +
-      `"xid":${change.xid},"ordinal":${change.ordinal},"shard":${change.shard},"commit_time":${change.commitTime},` +
+      `"csn":${change.csn},"xid":${change.xid},"ordinal":${change.ordinal},"shard":${change.shard},"commit_time":${change.commitTime},` +
       `"now":${change.now},"new":${object(image)},"old":${object(change.oldImage)}` +
       (unsent.length ? `,"unsent":${JSON.stringify(unsent)}` : '') + (change.oldIsKeyOnly ? ',"key_only":true}' : '}');
     const records = [{ key, value, headers }];

@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 
 import millrace
+from millrace_counter import count
 from millrace import (
     UNSENT, Fault, Record, all_columns, both, by_columns, column_of, key_of, listed, log, per_change, rewritten, to_hash_of, to_number,
 )  # fmt: skip
@@ -51,6 +52,7 @@ class Filter(millrace.Filter):
 
     def keep(self, change, data):
         row = change.row
+        count("seen")
         # A truncate has no row.
         if row is None:
             return True
@@ -174,12 +176,14 @@ class Format(millrace.Format):
     """JSON with a value for each type."""
 
     def setup(self, config):
-        known(config, "audit")
+        known(config, "audit", "schema")
+        self.schema = config.get("schema") is True
         self.audit = names_in(config, "audit")
         log.info("format: ready")
 
     def plan(self, table):
-        return both(all_columns), (full_name(table), key_of(table))
+        schema = millrace.Schema("json", full_name(table), '{"type":"object"}') if self.schema else None
+        return millrace.reading(both(all_columns), value_schema=schema), (full_name(table), key_of(table))
 
     def format(self, change, data):
         (name, key), op, image = data, change.op, change.new_image
@@ -193,7 +197,7 @@ class Format(millrace.Format):
         columns = change.relation.columns
         unsent = [c.name for i, c in enumerate(columns) if image.bytes(i) is UNSENT] if image else []
         value = (
-            f'{{"op":"{op}","table":{quoted(name)},"id":{change.id},"commit_lsn":{change.commit_lsn},"xid":{change.xid},'
+            f'{{"op":"{op}","table":{quoted(name)},"id":{change.id},"commit_lsn":{change.commit_lsn},"csn":{change.csn},"xid":{change.xid},'
             f'"ordinal":{change.ordinal},"shard":{change.shard},"commit_time":{change.commit_time},"now":{change.now},'
             f'"new":{whole(image)},"old":{whole(change.old_image)}'
         )

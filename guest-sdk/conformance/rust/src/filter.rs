@@ -1,6 +1,6 @@
 //! Filter: rows whose `amount` is at least `min`.
 
-use millrace_guest::{Cell, Change, Filter, FilterPlan, Interest, Relation, Selection, log, value::whole_number};
+use millrace_guest::{Cell, Change, Filter, FilterPlan, Interest, Relation, Selection, counter, log, value::whole_number};
 
 use crate::{Conformance, not_sent, other_stage, settings};
 
@@ -29,6 +29,7 @@ impl Filter for Conformance {
 
     fn keep(&mut self, (): &(), change: &Change<'_>) -> Result<bool, String> {
         let Self::Filter { min } = self else { return Err(other_stage()) };
+        counter::add("seen", 1);
         // A truncate has no row.
         match change.row().and_then(|row| row.get(0)) {
             None => Ok(true),

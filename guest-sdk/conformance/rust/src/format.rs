@@ -1,7 +1,7 @@
 //! Format: JSON with a value for each type.
 
 use millrace_guest::{
-    Cell, Change, Column, Escape, Format, Image, Interest, JsonWriter, Key, Op, Record, Records, Relation, log,
+    Cell, Change, Column, Escape, Format, FormatPlan, Image, Interest, JsonWriter, Key, Op, Record, Records, Relation, Schema, SchemaLanguage, log,
     value::{boolean, bytes, is_json_number, timestamp, whole_number},
 };
 
@@ -12,17 +12,25 @@ impl Format for Conformance {
     type Table = String;
 
     fn init(config: &str) -> Result<Self, String> {
-        let audit = settings::names(&settings::read(config, &["audit"])?, "audit")?;
+        let members = settings::read(config, &["audit", "schema"])?;
+        let audit = settings::names(&members, "audit")?;
         log::info("format: ready");
-        Ok(Self::Format { audit })
+        Ok(Self::Format { audit, schema: members.get("schema") == Some(&true.into()) })
     }
 
-    fn announce(&mut self, table: &Relation) -> Result<(Interest, String), String> {
-        Ok((Interest::ALL, format!("{}.{}", table.schema, table.table)))
+    fn announce(&mut self, table: &Relation) -> Result<(FormatPlan, String), String> {
+        let Self::Format { schema, .. } = self else { return Err(other_stage()) };
+        let name = format!("{}.{}", table.schema, table.table);
+        let value_schema = schema.then(|| Schema {
+            language: SchemaLanguage::Json,
+            name: name.clone(),
+            text: r#"{"type":"object"}"#.to_owned(),
+        });
+        Ok((FormatPlan { reads: Interest::ALL, key_schema: None, value_schema }, name))
     }
 
     fn format(&mut self, name: &String, change: &Change<'_>, out: &mut Records) -> Result<(), String> {
-        let Self::Format { audit } = self else { return Err(other_stage()) };
+        let Self::Format { audit, .. } = self else { return Err(other_stage()) };
         let (op, key) = match change.op() {
             Op::Truncate => return Ok(()),
             Op::Insert => ("insert", None),
@@ -79,6 +87,7 @@ fn value(op: &str, name: &str, change: &Change<'_>, out: &mut Vec<u8>) -> Result
     let numbers = [
         ("id", change.id() as i128),
         ("commit_lsn", change.commit_lsn().into()),
+        ("csn", change.csn().into()),
         ("xid", change.xid().into()),
         ("ordinal", change.ordinal().into()),
         ("shard", change.shard().into()),

@@ -28,6 +28,8 @@ pub enum Conformance {
     Format {
         /// Names of tables.
         audit: Vec<String>,
+        /// Whether values have a schema.
+        schema: bool,
     },
 }
 
