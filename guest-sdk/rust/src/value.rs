@@ -1,6 +1,6 @@
 //! Typed reading of canonical cell text. Nothing is rounded: what a type cannot hold is `None`, and the text stays at hand.
 //!
-//! Knows how PostgreSQL and its kin print numbers, times and binary values; knows nothing of columns.
+//! Knows how PostgreSQL and its kin print numbers and times (`binary` has binary values); knows nothing of columns.
 
 /// A whole number that fits 64 bits with sign: an optional minus and digits.
 #[must_use]
@@ -48,16 +48,6 @@ pub fn boolean(text: &[u8]) -> Option<bool> {
         b"false" => Some(false),
         _ => None,
     }
-}
-
-/// The bytes of a binary value, whose text is hexadecimal digits.
-#[must_use]
-pub fn bytes(text: &[u8]) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-    if text.len() % 2 != 0 {
-        return None;
-    }
-    text.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
 }
 
 /// A timestamp in microseconds since the Unix epoch: `2021-12-16 12:31:49.344365`, as UTC where no offset follows, else with one
@@ -174,12 +164,5 @@ mod tests {
         ] {
             assert_eq!(timestamp(text.as_bytes()), None, "{text}");
         }
-    }
-
-    #[test]
-    fn binary() {
-        assert_eq!(bytes(b"00fF"), Some(vec![0, 255]));
-        assert_eq!(bytes(b"0"), None);
-        assert_eq!(bytes(b"0g"), None);
     }
 }

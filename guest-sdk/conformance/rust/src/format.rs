@@ -1,8 +1,10 @@
 //! Format: JSON with a value for each type.
 
 use millrace_guest::{
-    Cell, Change, Column, Escape, Format, FormatPlan, Image, Interest, JsonWriter, Key, Op, Record, Records, Relation, Schema, SchemaLanguage, log,
-    value::{boolean, bytes, is_json_number, timestamp, whole_number},
+    Cell, Change, Column, Escape, Format, FormatPlan, Image, Interest, JsonWriter, Key, Op, Record, Records, Relation, Schema, SchemaLanguage,
+    binary::{append_base64, append_bytes},
+    log,
+    value::{boolean, is_json_number, timestamp, whole_number},
 };
 
 use crate::{Conformance, other_stage, settings};
@@ -153,8 +155,10 @@ fn typed(json: &mut JsonWriter<'_>, column: &Column, text: &[u8]) -> Result<(), 
         16 => json.raw(if boolean(text).ok_or("not a boolean")? { b"true" } else { b"false" }),
         // bytea
         -2 => {
+            let mut bytes = Vec::new();
+            append_bytes(text, &mut bytes).map_err(|_| "not hexadecimal")?;
             json.raw(b"\"");
-            base64(&bytes(text).ok_or("not hexadecimal")?, json.buffer());
+            append_base64(&bytes, json.buffer());
             json.raw(b"\"");
         }
         // timestamps; infinity and far years stay text
@@ -165,16 +169,4 @@ fn typed(json: &mut JsonWriter<'_>, column: &Column, text: &[u8]) -> Result<(), 
         _ => json.string(text).map_err(|_| "not UTF-8")?,
     }
     Ok(())
-}
-
-/// RFC 4648, with padding.
-fn base64(bytes: &[u8], out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        for place in 0..4 {
-            let digit = DIGITS[(bits >> (18 - 6 * place)) as usize & 63];
-            out.push(if place <= group.len() { digit } else { b'=' });
-        }
-    }
 }
