@@ -16,7 +16,6 @@ taken back, and its neighbours go on.
 """
 
 import json
-import traceback
 from importlib import import_module
 
 from componentize_py_types import Err
@@ -121,15 +120,26 @@ def _message(error: Exception) -> str:
     if isinstance(error, Fault):
         return str(error)
     # A slip in the module: say where.
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} at {place.filename.rsplit('/', 1)[-1]}:{place.lineno}"
+    # `traceback` would look for the source file, and there are no files.
+    place = error.__traceback__
+    while place.tb_next:
+        place = place.tb_next
+    file = place.tb_frame.f_code.co_filename.rsplit("/", 1)[-1]
+    return f"{type(error).__name__}: {error} at {file}:{place.tb_lineno}"
 
 
 class _Stage:
     """What the stages share: settings, announced tables, and the loop over changes."""
 
-    def __init__(self):
-        self._tables: dict[int, Table] = {}
+    _tables: dict[int, Table]
+
+    def __new__(cls):
+        # The toolchain makes an object for every call; a stage is one object for the life of its instance.
+        stage = cls.__dict__.get("_only")
+        if stage is None:
+            stage = cls._only = super().__new__(cls)
+            stage._tables = {}
+        return stage
 
     def setup(self, config: dict) -> None:
         """Takes the config; raise Fault("PATH: rule") where it is wrong."""

@@ -1,5 +1,5 @@
-/* worlds.h: what a component carries in its component-type section, per world. Written by a test of the conformance kit from
- * wit/next (MILLRACE_BLESS=1); do not edit. */
+/* worlds.h: what a component carries in its component-type section, per world. Written by a test (gateway/crates/module/tests/kits.rs,
+ * MILLRACE_BLESS=1) from the contract; do not edit. */
 #ifndef MILLRACE_WORLDS_H
 #define MILLRACE_WORLDS_H
 

@@ -1,6 +1,8 @@
 //! Filter: rows whose `amount` is at least `min`.
 
-use millrace_guest::{Cell, Change, Filter, FilterPlan, Interest, Relation, Selection, counter, log, value::whole_number};
+use millrace_guest::{
+    Cell, Change, Filter, FilterPlan, Interest, Relation, Selection, counter, log, value::whole_number,
+};
 
 use crate::{Conformance, not_sent, other_stage, settings};
 

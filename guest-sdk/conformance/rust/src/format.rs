@@ -1,7 +1,8 @@
 //! Format: JSON with a value for each type.
 
 use millrace_guest::{
-    Cell, Change, Column, Escape, Format, FormatPlan, Image, Interest, JsonWriter, Key, Op, Record, Records, Relation, Schema, SchemaLanguage,
+    Cell, Change, Column, Escape, Format, FormatPlan, Image, Interest, JsonWriter, Key, Op, Record, Records, Relation,
+    Schema, SchemaLanguage,
     binary::{append_base64, append_bytes},
     log,
     value::{boolean, is_json_number, timestamp, whole_number},
@@ -108,7 +109,9 @@ fn value(op: &str, name: &str, change: &Change<'_>, out: &mut Vec<u8>) -> Result
         }
     }
     let unsent: Vec<&Column> = match change.new_image() {
-        Some(image) => columns.iter().zip(image.iter()).filter(|(_, c)| *c == Cell::Unchanged).map(|(c, _)| c).collect(),
+        Some(image) => {
+            columns.iter().zip(image.iter()).filter(|(_, c)| *c == Cell::Unchanged).map(|(c, _)| c).collect()
+        }
         None => Vec::new(),
     };
     for (index, column) in unsent.iter().enumerate() {

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millrace_guest::{
-    Cell, Cells, Change, Column, Image, Interest, Map, MapPlan, Relation, Rewrite, Selection, Which,
-};
+use millrace_guest::{Cell, Cells, Change, Column, Image, Interest, Map, MapPlan, Relation, Rewrite, Selection, Which};
 
 use crate::{Conformance, other_stage, settings};
 
