@@ -3,7 +3,7 @@
 #
 # Without arguments: every module under transforms/. Uses the rustup toolchain where it has the wasm32-unknown-unknown target
 # (`rustup target add wasm32-unknown-unknown`), else the private one of toolchain.sh, installed into .cache/guest-toolchain.
-# MILLRACE_GUEST_RUSTC=/path/to/rustc overrides both.
+# MILLRACE_GUEST_RUSTC=/path/to/rustc overrides both. MILLRACE_GUEST_OUT=DIR puts the components of named crates elsewhere.
 # `build.sh --sources` only prints the digest of everything the components are built from.
 set -euo pipefail
 
@@ -32,6 +32,8 @@ if [ -z "$rustc" ]; then
 fi
 say "compiler: $("$rustc" -V)"
 
+out=transforms/prebuilt
+[ $# -eq 0 ] || out=${MILLRACE_GUEST_OUT:-$out}
 crates=("$@")
 if [ ${#crates[@]} -eq 0 ]; then
   for manifest in transforms/*/Cargo.toml; do crates+=("$(sed -n 's/^name = "\(.*\)"/\1/p' "$manifest" | head -1)"); done
@@ -52,11 +54,11 @@ RUSTC=$rustc RUSTC_WRAPPER='' CARGO_INCREMENTAL=0 CARGO_TARGET_DIR=$root/target/
   CARGO_ENCODED_RUSTFLAGS="$flags" \
   cargo build --locked --ignore-rust-version --profile guest --target $target "${packages[@]}"
 
-mkdir -p transforms/prebuilt
+mkdir -p "$out"
 for crate in "${crates[@]}"; do
   name=${crate#millrace-}
-  cp "target/guests/$target/guest/${crate//-/_}.wasm" "transforms/prebuilt/$name.wasm"
-  say "transforms/prebuilt/$name.wasm $(stat -c %s "transforms/prebuilt/$name.wasm") bytes"
+  cp "target/guests/$target/guest/${crate//-/_}.wasm" "$out/$name.wasm"
+  say "$out/$name.wasm $(stat -c %s "$out/$name.wasm") bytes"
 done
 
 # The digest vouches for all components, so it is written only when all were built from what it was taken of.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the end-to-end tests run against: PostgreSQL and the libraries the build links (apt), and the jars of
-# Apache Kafka (Maven, into .cache/kafka/libs, which git ignores). Idempotent; takes well under a second when all is there.
+# Installs what the end-to-end tests run against: PostgreSQL and the libraries the build links (apt), the jars of Apache Kafka and a
+# schema registry (Maven, into .cache, which git ignores), and the toolchains of the guest kits (clang by apt, componentize-js by npm
+# and componentize-py by pip into .cache). Idempotent; takes well under a second when all is there.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=$here/../.cache/kafka
@@ -22,6 +23,10 @@ fi
 { command -v make && command -v cc; } >/dev/null 2>&1 || want+=(build-essential)
 java -version >/dev/null 2>&1 || want+=(default-jdk-headless)
 command -v mvn >/dev/null 2>&1 || { [ -d "$cache/libs" ] && [ -d "$cache/../registry/lib" ]; } || want+=(maven)
+command -v clang >/dev/null 2>&1 || want+=(clang)
+command -v node >/dev/null 2>&1 || want+=(nodejs)
+command -v npm >/dev/null 2>&1 || want+=(npm)
+python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || want+=(python3 python3-venv)
 if [ ${#want[@]} -gt 0 ]; then
   sudo=()
   if [ "$(id -u)" -ne 0 ]; then
@@ -101,3 +106,9 @@ if [ ! -e "$cache/kafka.jsa" ] || [ "$(cat "$cache/jsa-jvm" 2>/dev/null)" != "$j
   pid=
   printf '%s' "$jvm" >"$cache/jsa-jvm"
 fi
+
+# --- toolchains of the guest kits ---------------------------------------------------------------------------------
+# The lock above covers Kafka's folder only; these have their own. Each says what is wrong when it cannot be installed.
+exec 9>&-
+"$here/../guest-sdk/js/toolchain.sh" "$here/../.cache/js-toolchain"
+"$here/../guest-sdk/python/toolchain.sh" "$here/../.cache/python-toolchain"

@@ -59,6 +59,7 @@ mod scan;
 mod steps;
 mod tables;
 pub mod topic;
+pub mod value;
 mod world;
 
 pub use binary::{Binary, BinaryText};
