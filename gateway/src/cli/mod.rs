@@ -181,6 +181,8 @@ mod tests {
             &["config", "print", "t"],
             &["slot", "drop", "t"],
             &["demo"],
+            &["module", "new", "m", "--stage", "map"],
+            &["module", "build", "m"],
             &["module", "test", "m"],
             &["module", "bench", "m"],
             &["module", "inspect", "m"],
