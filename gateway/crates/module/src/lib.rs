@@ -14,7 +14,9 @@ mod error;
 pub mod events;
 pub mod golden;
 pub mod inspect;
+pub mod mask;
 pub mod project;
+pub mod replay;
 pub mod scaffold;
 
 pub use error::ToolError;
