@@ -16,9 +16,10 @@ pub(super) fn replace(type_name: &str, value: &str, noise: &mut Noise) -> String
         "bigint" => integer(value, 19, noise),
         "numeric" | "real" | "double precision" | "money" => decimal(value, noise),
         "bytea" | "raw" | "blob" | "uuid" => hexadecimal(value, noise),
-        "bit" | "bit varying" => {
-            value.chars().map(|c| if noise.below(2) == 0 && c == '1' { '0' } else { flip(c, noise) }).collect()
-        }
+        "bit" | "bit varying" => value
+            .chars()
+            .map(|c| if matches!(c, '0' | '1') { ['0', '1'][noise.below(2) as usize] } else { c })
+            .collect(),
         "json" | "jsonb" => json(value, noise),
         "inet" | "cidr" | "macaddr" | "macaddr8" => address(value, noise),
         _ if type_name.starts_with("timestamp") || matches!(type_name, "date" | "smalldatetime") => {
@@ -30,14 +31,6 @@ pub(super) fn replace(type_name: &str, value: &str, noise: &mut Noise) -> String
             digits(value, noise)
         }
         _ => text(value, noise),
-    }
-}
-
-fn flip(c: char, noise: &mut Noise) -> char {
-    match c {
-        '0' | '1' if noise.below(2) == 0 => '0',
-        '0' | '1' => '1',
-        other => other,
     }
 }
 
