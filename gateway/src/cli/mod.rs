@@ -4,12 +4,14 @@
 //! of its own: it asks `config`, `check` and `task`.
 
 mod answer;
+mod capture;
 #[cfg(test)]
 mod codes;
 mod config;
 mod decode;
 mod exit;
 mod module;
+mod replay;
 mod run;
 mod secrets;
 mod slot;
@@ -61,6 +63,10 @@ enum Command {
     /// Transform modules: tests, benches, and what a component is
     #[command(subcommand)]
     Module(module::Command),
+    /// Writes what a task's source sends from now on into a file of events
+    Capture(capture::Options),
+    /// Runs captured events through a chain: the same records on every run
+    Replay(replay::Options),
     /// Prints recorded payloads of a replication stream as JSON lines
     Decode(decode::Options),
     /// Prints the version
@@ -100,6 +106,8 @@ pub fn main() -> ExitCode {
         Command::Slot(command) => slot::run(&command),
         Command::Demo(demo) => self::demo(&demo),
         Command::Module(command) => module::run(&command),
+        Command::Capture(options) => capture::run(&options),
+        Command::Replay(options) => replay::run(&options),
         Command::Decode(options) => decode::run(&options),
         Command::Version(json) => version::run(json.json),
     };
@@ -181,6 +189,10 @@ mod tests {
             &["config", "print", "t"],
             &["slot", "drop", "t"],
             &["demo"],
+            &["capture", "t", "-o", "f"],
+            &["replay", "f", "--chain", "t.toml"],
+            &["module", "new", "m", "--stage", "map"],
+            &["module", "build", "m"],
             &["module", "test", "m"],
             &["module", "bench", "m"],
             &["module", "inspect", "m"],

@@ -8,10 +8,11 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 use millrace_batch::Failure;
-use millrace_host::{Grant, HostEngine, Limits, Module, StageKind};
+use millrace_host::{Digest, Grant, HostEngine, Limits, Module, StageKind};
 use millrace_module::{
-    ToolError, bench, golden, inspect,
-    project::{self, Located},
+    ToolError, bench, build, golden, inspect,
+    project::{self, Language, Located},
+    scaffold,
 };
 use serde_json::json;
 
@@ -20,6 +21,10 @@ use crate::config::Sha256;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Writes a new project that builds: kit, source, golden files, config schema
+    New(New),
+    /// Builds a project's component with the language's own toolchain
+    Build(Build),
     /// Runs the golden files of a module through the gateway's own host
     Test(Test),
     /// Measures what a module costs per change
@@ -28,6 +33,33 @@ pub(super) enum Command {
     Inspect(Subject),
     /// Says whether this gateway would run a component, and if not, why
     Verify(Verify),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct New {
+    /// Name of the module
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Language
+    #[arg(long, default_value = "rust", value_name = "LANG")]
+    lang: Language,
+    /// Stage: filter, map, route or format
+    #[arg(long, value_name = "STAGE", value_parser = project::stage)]
+    stage: StageKind,
+    /// Folder to make  [default: NAME]
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+    #[command(flatten)]
+    json: Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Build {
+    /// The project's folder
+    #[arg(value_name = "PROJECT", default_value = ".")]
+    project: PathBuf,
+    #[command(flatten)]
+    json: Json,
 }
 
 /// A component.
@@ -142,6 +174,8 @@ pub(super) fn config(text: &str) -> Result<String, ToolError> {
 pub(super) fn run(command: &Command) -> Exit {
     quiet();
     let (done, json) = match command {
+        Command::New(options) => (new(options), options.json.json),
+        Command::Build(options) => (build(options), options.json.json),
         Command::Test(options) => (test(options), options.subject.json.json),
         Command::Bench(options) => (bench(options), options.subject.json.json),
         Command::Inspect(options) => (inspect(options), options.json.json),
@@ -155,6 +189,40 @@ fn subject(path: &std::path::Path, limits: Limits) -> Result<(Located, Vec<u8>, 
     let located = project::locate(path)?;
     let bytes = located.read()?;
     Ok((located, bytes, HostEngine::new(limits, crate::task::module_cache().as_deref())?))
+}
+
+fn new(options: &New) -> Result<Exit, ToolError> {
+    let folder = options.folder.clone().unwrap_or_else(|| PathBuf::from(&options.name));
+    let project = scaffold::New { name: &options.name, folder: &folder, lang: options.lang, kind: options.stage };
+    let files = scaffold::new(&project)?;
+    let own = files.iter().filter(|file| !file.starts_with("kit"));
+    if options.json.json {
+        answer::object(&json!({
+            "name": options.name, "folder": folder, "lang": options.lang.as_str(), "stage": options.stage.as_str(),
+            "kit": scaffold::KIT_VERSION, "files": own.collect::<Vec<_>>(),
+        }));
+    } else {
+        let own: Vec<String> = own.map(|file| format!("  {}", file.display())).collect();
+        let folder = folder.display();
+        answer::text(&format!(
+            "{folder}\n{}\n  kit (Millrace {})\nnext: cd {folder} && millrace module build && millrace module test",
+            own.join("\n"),
+            scaffold::KIT_VERSION
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+fn build(options: &Build) -> Result<Exit, ToolError> {
+    let component = build::build(&options.project)?;
+    let bytes = project::locate(&component)?.read()?;
+    let sha256 = Digest::of(&bytes).to_string();
+    if options.json.json {
+        answer::object(&json!({ "component": component, "bytes": bytes.len(), "sha256": sha256 }));
+    } else {
+        answer::text(&format!("{} {} bytes\nsha256 = \"{sha256}\"", component.display(), bytes.len()));
+    }
+    Ok(Exit::Done)
 }
 
 fn test(options: &Test) -> Result<Exit, ToolError> {

@@ -18,6 +18,7 @@ use millrace_batch::{Batch, Failure};
 use millrace_host::Records;
 
 pub use deliver::{HEADER, HEADER_BYTES};
+pub(crate) use reader::answer as catalogue_answer;
 pub use reader::{Cut, ReadEnd};
 pub use room::{Permit, Pool, Room};
 pub use session::{Session, SessionEnd, SessionParts};

@@ -176,7 +176,7 @@ impl Outlet {
 }
 
 /// Asks the catalogue for a decoder, once the transaction it stands in is visible.
-async fn answer(catalogue: &SqlConnection, ask: Ask, xid: Option<u64>) -> Result<Answer, Failure> {
+pub(crate) async fn answer(catalogue: &SqlConnection, ask: Ask, xid: Option<u64>) -> Result<Answer, Failure> {
     if let Some(xid) = xid {
         until_visible(catalogue, xid).await?;
     }

@@ -6,6 +6,7 @@
 
 mod attempt;
 pub mod backoff;
+pub mod capture;
 mod changes;
 pub(crate) mod family;
 mod heartbeat;
@@ -32,6 +33,12 @@ use tokio::{sync::watch, task::JoinSet};
 
 pub(crate) use modules::{default_cache as module_cache, limits as module_limits};
 pub(crate) use store::Store;
+
+/// The chain of a task and its engine, for tools. Blocking.
+pub(crate) fn chain(task: &Task) -> Result<(millrace_host::ChainSpec, millrace_host::HostEngine), Failure> {
+    let loaded = modules::Loaded::load(task)?;
+    Ok((loaded.spec, loaded.engine))
+}
 
 use crate::{config::Task, observe::Observe};
 

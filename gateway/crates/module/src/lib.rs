@@ -7,11 +7,16 @@
 //! Must not know sockets, Kafka, async runtimes or task files: the gateway's command line hands in what comes from those.
 
 pub mod bench;
+pub mod build;
 pub mod diff;
+mod embedded;
 mod error;
 pub mod events;
 pub mod golden;
 pub mod inspect;
+pub mod mask;
 pub mod project;
+pub mod replay;
+pub mod scaffold;
 
 pub use error::ToolError;
