@@ -139,6 +139,10 @@ impl Runner {
         self.logged_in = true;
         let record = settle(task, kept, &mut from, &system, loaded, shard).await?;
         self.observe.status.modules(loaded.live());
+        // Shards share an engine; its numbers are shown once.
+        if *loaded.shown_by.get_or_init(|| shard.number) == shard.number {
+            self.observe.metrics.modules(loaded.engine.clone());
+        }
 
         let relations = RelationLog::new();
         let table = TopicTable::new();

@@ -3,6 +3,7 @@
 //! Owns the numbers and why they are what they are. Enforced in `instance` (time, output, fuel), `budget` (memory, tables), `engine` (stack), `module`
 //! (component size) and `log` (lines).
 
+use crate::usage::LimitKind;
 use std::time::Duration;
 
 /// Limits of every instance of a module. The defaults suit modules compiled from Rust or C; raise them by name.
@@ -37,6 +38,22 @@ pub struct Limits {
     /// Most bytes of guest stack. Default 512 KiB: must fit the host thread's own stack (2 MiB by default) with room for the host.
     /// Read when the engine is made; an instance cannot have another.
     pub stack_bytes: usize,
+}
+
+impl Limits {
+    /// What a limit is set to, in its unit (seconds, bytes, records, elements, fuel, lines a second); None where there is none.
+    pub fn value(&self, limit: LimitKind) -> Option<f64> {
+        Some(match limit {
+            LimitKind::Time => self.call_timeout.as_secs_f64(),
+            LimitKind::Memory => self.memory_bytes as f64,
+            LimitKind::Output => self.output_bytes as f64,
+            LimitKind::Records => self.records as f64,
+            LimitKind::Table => self.table_elements as f64,
+            LimitKind::Stack => self.stack_bytes as f64,
+            LimitKind::Fuel => self.fuel? as f64,
+            LimitKind::Log => f64::from(self.log_lines_per_second),
+        })
+    }
 }
 
 impl Default for Limits {
