@@ -8,6 +8,7 @@ mod answer;
 mod codes;
 mod config;
 mod decode;
+mod dlq;
 mod exit;
 mod module;
 mod run;
@@ -61,6 +62,9 @@ enum Command {
     /// Transform modules: tests, benches, and what a component is
     #[command(subcommand)]
     Module(module::Command),
+    /// Dead letters: changes that a stage could not handle
+    #[command(subcommand)]
+    Dlq(dlq::Command),
     /// Prints recorded payloads of a replication stream as JSON lines
     Decode(decode::Options),
     /// Prints the version
@@ -100,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Slot(command) => slot::run(&command),
         Command::Demo(demo) => self::demo(&demo),
         Command::Module(command) => module::run(&command),
+        Command::Dlq(command) => dlq::run(&command),
         Command::Decode(options) => decode::run(&options),
         Command::Version(json) => version::run(json.json),
     };
@@ -185,6 +190,9 @@ mod tests {
             &["module", "bench", "m"],
             &["module", "inspect", "m"],
             &["module", "verify", "m"],
+            &["dlq", "list", "t"],
+            &["dlq", "show", "t", "--at", "0/7"],
+            &["dlq", "replay", "t", "--all"],
             &["version"],
         ] {
             let with: Vec<&str> = ["millrace"].into_iter().chain(args.iter().copied()).chain(["--json"]).collect();

@@ -1,6 +1,6 @@
 //! A module with all four stages that does as its configuration says, so that tests of the host can have any plan and any mischief.
 //!
-//! The configuration is clauses separated by `;`:
+//! The configuration is clauses separated by `;`, in a task as `config = { do = "..." }`; there may be several of `on`:
 //!
 //! ```text
 //! refuse TEXT            init fails with TEXT
@@ -46,6 +46,8 @@ impl describe::Guest for Probe {
 
 fn init(config: &str) -> Result<(), String> {
     std::panic::set_hook(Box::new(|info| log(0, &info.to_string())));
+    // A task gives its configuration as an object: the text is its only value.
+    let config = config.strip_prefix("{\"do\":\"").and_then(|rest| rest.strip_suffix("\"}")).unwrap_or(config);
     let clauses: Vec<Vec<String>> =
         config.split(';').map(|clause| clause.split_whitespace().map(str::to_owned).collect()).collect();
     CLAUSES.set(clauses);
@@ -96,25 +98,27 @@ fn spin() {
 
 /// Does the mischief that needs no answer; the name of the one that does.
 fn mischief(batch: &Batch, faults: &mut Vec<Fault>) -> Option<String> {
-    let words = clause("on")?;
-    let (which, behaviour) = (words[0].as_str(), words[1].as_str());
-    let hit = |id: u64| match which.strip_prefix('%') {
-        Some(modulus) => id % modulus.parse::<u64>().unwrap() == 0,
-        None => which == "*" || id.to_string() == which,
-    };
-    let hits: Vec<usize> = (0..batch.ids.len()).filter(|index| hit(batch.ids[*index])).collect();
-    if hits.is_empty() {
-        return None;
+    let all = CLAUSES.with_borrow(|clauses| clauses.clone());
+    let mut answer = None;
+    for words in all.iter().filter(|words| words.first().is_some_and(|word| word == "on")) {
+        let (which, behaviour) = (words[1].as_str(), words[2].as_str());
+        let hit = |id: u64| match which.strip_prefix('%') {
+            Some(modulus) => id % modulus.parse::<u64>().unwrap() == 0,
+            None => which == "*" || id.to_string() == which,
+        };
+        let hits: Vec<usize> = (0..batch.ids.len()).filter(|index| hit(batch.ids[*index])).collect();
+        if hits.is_empty() {
+            continue;
+        }
+        if behaviour == "fault" {
+            faults.extend(hits.iter().map(|index| Fault { index: *index as u32, message: "told to\nfault".into() }));
+        } else if behaviour == "count" {
+            counter::add("rows", batch.ids.len() as u64);
+        } else if !wreck(behaviour) {
+            answer = Some(behaviour.to_owned());
+        }
     }
-    if behaviour == "fault" {
-        faults.extend(hits.iter().map(|index| Fault { index: *index as u32, message: "told to\nfault".into() }));
-        return None;
-    }
-    if behaviour == "count" {
-        counter::add("rows", batch.ids.len() as u64);
-        return None;
-    }
-    (!wreck(behaviour)).then(|| behaviour.to_owned())
+    answer
 }
 
 /// Mischief that is the same everywhere; false where there is none of this name.
