@@ -129,7 +129,7 @@ fn chain(topics: &TopicTable) -> Chain {
     let engine = HostEngine::new(Limits::default(), None).expect("an engine");
     let stage = |name: &str, bytes: &[u8], config: &str| {
         let module = Module::load(&engine, name, bytes, None).expect("a default module");
-        StageSpec { name: name.to_owned(), module: module.into(), config_json: config.to_owned() }
+        StageSpec::new(name, module.into(), config)
     };
     let spec = ChainSpec {
         filters: vec![stage("select", defaults::SELECT, r#"{"include":["*.*"]}"#)],

@@ -111,10 +111,9 @@ impl Way {
     fn new() -> Self {
         let limits = Limits::default();
         let engine = HostEngine::new(limits.clone(), None).expect("an engine");
-        let stage = |name: &str, bytes: &[u8], config: &str| StageSpec {
-            name: name.to_owned(),
-            module: Arc::new(Module::load(&engine, name, bytes, None).expect("a default module loads")),
-            config_json: config.to_owned(),
+        let stage = |name: &str, bytes: &[u8], config: &str| {
+            let module = Module::load(&engine, name, bytes, None).expect("a default module loads");
+            StageSpec::new(name, Arc::new(module), config)
         };
         let spec = ChainSpec {
             filters: vec![stage("select", defaults::SELECT, r#"{"include":["public.*"],"exclude":[]}"#)],

@@ -6,7 +6,7 @@
 mod gather;
 mod gaussdb;
 mod item;
-mod position;
+pub(crate) mod position;
 mod sink;
 mod source;
 

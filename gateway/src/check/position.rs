@@ -32,7 +32,7 @@ pub(super) async fn stored(task: &Task) -> Result<BTreeMap<u16, Stored>, String>
     Ok(records.into_iter().map(|(shard, record)| (shard, stored(record))).collect())
 }
 
-fn read(task: &Task) -> Result<BTreeMap<u16, PositionRecord>, String> {
+pub(crate) fn read(task: &Task) -> Result<BTreeMap<u16, PositionRecord>, String> {
     let mut records = BTreeMap::new();
     match (task.position.store, &task.position.path) {
         (PositionStore::File, Some(path)) => {

@@ -9,6 +9,7 @@ mod capture;
 mod codes;
 mod config;
 mod decode;
+mod dlq;
 mod exit;
 mod module;
 mod replay;
@@ -67,6 +68,9 @@ enum Command {
     Capture(capture::Options),
     /// Runs captured events through a chain: the same records on every run
     Replay(replay::Options),
+    /// Dead letters: changes that a stage could not handle
+    #[command(subcommand)]
+    Dlq(dlq::Command),
     /// Prints recorded payloads of a replication stream as JSON lines
     Decode(decode::Options),
     /// Prints the version
@@ -108,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Module(command) => module::run(&command),
         Command::Capture(options) => capture::run(&options),
         Command::Replay(options) => replay::run(&options),
+        Command::Dlq(command) => dlq::run(&command),
         Command::Decode(options) => decode::run(&options),
         Command::Version(json) => version::run(json.json),
     };
@@ -197,6 +202,9 @@ mod tests {
             &["module", "bench", "m"],
             &["module", "inspect", "m"],
             &["module", "verify", "m"],
+            &["dlq", "list", "t"],
+            &["dlq", "show", "t", "--at", "0/7"],
+            &["dlq", "replay", "t", "--all"],
             &["version"],
         ] {
             let with: Vec<&str> = ["millrace"].into_iter().chain(args.iter().copied()).chain(["--json"]).collect();

@@ -4,6 +4,7 @@
 //! exists is legal in itself; whether the peers agree with it is `check`'s affair. Must not know sockets, Kafka or modules.
 
 mod address;
+mod dead_letters;
 mod decoding;
 mod derive;
 mod guest;
@@ -27,8 +28,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use address::{BrokerAddress, HostAddress};
+pub use dead_letters::DeadLetters;
 pub use decoding::{DataNode, DecodeStyle, Decoding, Heartbeat, Parallel, SpillConfig};
-pub use modules::{Limits, Module, Modules, Sha256};
+pub use modules::{Grant, Limits, Module, Modules, OnError, Sha256};
 pub use name::{Description, ILLEGAL_IN_OBJECT, Pattern, SlotName, SqlName, TaskName, TopicName, is_legal_topic};
 pub use policy::{PartitionPolicy, TopicPolicy};
 pub use problem::{Problem, Problems};
@@ -74,6 +76,9 @@ pub struct Task {
     /// Modules in place of the defaults or beside them.
     #[serde(default)]
     pub modules: Modules,
+    /// Where changes go that a stage cannot handle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letters: Option<DeadLetters>,
     /// Where the records go.
     pub sink: Sink,
     /// Where the task remembers how far it is.

@@ -58,6 +58,29 @@ impl From<Grant> for millrace_host::Grant {
     }
 }
 
+/// What becomes of a change that a stage cannot handle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnError {
+    /// The task halts until a person has acted.
+    #[default]
+    Halt,
+    /// It goes to the topic of `dead_letters`, and the stream goes on.
+    DeadLetter,
+    /// It is counted and logged, and the stream goes on without it.
+    Skip,
+}
+
+impl From<OnError> for millrace_host::OnError {
+    fn from(policy: OnError) -> millrace_host::OnError {
+        match policy {
+            OnError::Halt => millrace_host::OnError::Halt,
+            OnError::DeadLetter => millrace_host::OnError::DeadLetter,
+            OnError::Skip => millrace_host::OnError::Skip,
+        }
+    }
+}
+
 /// A module the operator brings. Its `Debug` leaves the configuration out, which may hold what only the module knows to be
 /// a secret (I9).
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
@@ -71,6 +94,9 @@ pub struct Module {
     /// What it may import beyond `log`: counter. A component that imports more is refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<Grant>,
+    /// What becomes of a change it cannot handle: halt, dead-letter or skip. Default: modules.on_error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_error: Option<OnError>,
     /// Its configuration; what it means is the module's affair.
     #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
@@ -106,6 +132,15 @@ pub struct Limits {
     /// Bytes one call may give back.
     #[serde(default = "default_memory")]
     pub output: Size,
+    /// Records and headers one call may make.
+    #[serde(default = "default_records")]
+    pub records: Bounded<1, 16_777_216>,
+    /// Fuel one call may burn, about one unit per instruction. Default: none; a budget makes modules about a third slower.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fuel: Option<Bounded<10_000, 1_000_000_000_000>>,
+    /// Bytes a module's file may have.
+    #[serde(default = "default_component")]
+    pub component: Size,
     /// Lines a module may log in a second; what is over is counted, not logged.
     #[serde(default = "fifty")]
     pub log_lines_per_second: Bounded<0, 100_000>,
@@ -123,6 +158,14 @@ fn default_memory() -> Size {
     Size::mib(64)
 }
 
+fn default_records() -> Bounded<1, 16_777_216> {
+    Bounded::new(65_536)
+}
+
+fn default_component() -> Size {
+    Size::mib(32)
+}
+
 fn fifty() -> Bounded<0, 100_000> {
     Bounded::new(50)
 }
@@ -134,6 +177,9 @@ impl Default for Limits {
             init_timeout: five_seconds(),
             memory: default_memory(),
             output: default_memory(),
+            records: default_records(),
+            fuel: None,
+            component: default_component(),
             log_lines_per_second: fifty(),
         }
     }
@@ -146,6 +192,9 @@ pub struct Modules {
     /// Directory for compiled modules. Default: $XDG_CACHE_HOME/millrace; without that variable nothing is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
+    /// What becomes of a change that a stage cannot handle, where the stage's module does not say: halt, dead-letter or skip.
+    #[serde(default)]
+    pub on_error: OnError,
     /// Filters after the default select, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filter: Vec<Module>,
@@ -190,5 +239,6 @@ impl Modules {
         // A component's memory is addressed with 32 bits.
         problems.size("modules.limits.memory", limits.memory, Size::mib(1), Size::mib(4096));
         problems.size("modules.limits.output", limits.output, Size::kib(64), Size::mib(4096));
+        problems.size("modules.limits.component", limits.component, Size::kib(64), Size::mib(512));
     }
 }

@@ -187,6 +187,7 @@ fn rules(task: &Task, problems: &mut Problems) {
     task.route.check(problems);
     task.format.check(problems);
     task.modules.check(problems);
+    super::dead_letters::check(task.dead_letters.as_ref(), &task.modules, problems);
     task.sink.check(problems);
     task.position.check(&task.sink, problems);
     task.pipeline.check(problems);

@@ -13,13 +13,14 @@ use std::{
 };
 
 use millrace_batch::{Batch, Lsn};
+use millrace_host::{Fault, OnError};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
-use super::State;
+use super::{State, modules::Modules};
 
 type Level = Gauge<u64, AtomicU64>;
 
@@ -32,6 +33,12 @@ const FRESH: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StageLabel {
     stage: Cow<'static, str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FaultLabels {
+    stage: String,
+    kind: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,7 +62,10 @@ pub struct Metrics {
     delivery_errors: Counter,
     positions: Counter,
     reconnects: Counter,
-    module_faults: Family<StageLabel, Counter>,
+    modules: Modules,
+    module_faults: Family<FaultLabels, Counter>,
+    skipped: Counter,
+    dead_letters: Counter,
     commit_to_ack: Histogram,
     in_flight: Level,
     in_flight_bytes: Level,
@@ -107,7 +117,14 @@ impl Metrics {
             delivery_errors: counter(r, "delivery_errors", "Sessions that ended because the sink refused a record"),
             positions: counter(r, "positions_written", "Durable positions written"),
             reconnects: counter(r, "reconnects", "Attempts after a transient failure"),
+            modules: Modules::default(),
             module_faults: Family::default(),
+            skipped: counter(r, "changes_skipped", "Changes a stage could not handle and was told to skip"),
+            dead_letters: counter(
+                r,
+                "dead_letters",
+                "Changes a stage could not handle, handed to the dead-letter topic",
+            ),
             commit_to_ack,
             in_flight: level(r, "records_in_flight", "Records produced and not yet acknowledged"),
             in_flight_bytes: level(r, "in_flight_bytes", "Bytes of records produced and not yet acknowledged"),
@@ -130,7 +147,8 @@ impl Metrics {
             moved: Mutex::new(Instant::now()),
             registry: Registry::default(),
         };
-        r.register("module_faults", "Batches a module failed on, by stage", metrics.module_faults.clone());
+        r.register("module_faults", "Changes a stage could not handle", metrics.module_faults.clone());
+        r.register_collector(Box::new(metrics.modules.clone()));
         r.register_with_unit(
             "stage",
             "Time spent in each stage of the pipeline, over all threads",
@@ -181,9 +199,20 @@ impl Metrics {
         self.stage_seconds.get_or_create(&StageLabel { stage: stage.into() }).inc_by(took.as_secs_f64());
     }
 
-    /// A stage failed on a batch.
-    pub fn module_fault(&self, stage: &str) {
-        self.module_faults.get_or_create(&StageLabel { stage: stage.to_owned().into() }).inc();
+    /// The engine whose modules are shown from now on.
+    pub fn modules(&self, engine: millrace_host::HostEngine) {
+        self.modules.set(engine);
+    }
+
+    /// A stage could not handle a change.
+    pub fn module_fault(&self, fault: &Fault) {
+        let labels = FaultLabels { stage: fault.stage.clone(), kind: fault.kind.as_str() };
+        self.module_faults.get_or_create(&labels).inc();
+        match fault.on_error {
+            OnError::Halt => {}
+            OnError::DeadLetter => _ = self.dead_letters.inc(),
+            OnError::Skip => _ = self.skipped.inc(),
+        }
     }
 
     /// What the producer holds at the moment.
@@ -369,13 +398,31 @@ mod tests {
         metrics.acknowledged(3, 300);
         metrics.confirmed(Lsn(7));
         metrics.confirmed(Lsn(5));
-        metrics.module_fault("format");
+        metrics.module_fault(&Fault {
+            change: 0,
+            kind_of_stage: millrace_host::StageKind::Format,
+            stage: "format".into(),
+            module: "format".into(),
+            digest: millrace_host::Digest::of(b""),
+            on_error: OnError::Skip,
+            kind: millrace_host::FaultKind::Trap,
+            message: String::new(),
+            table: "public.t".into(),
+            id: 1,
+            commit_lsn: Lsn(1),
+            ordinal: 0,
+        });
+        let engine = millrace_host::HostEngine::new(millrace_host::Limits::default(), None).unwrap();
+        metrics.modules(engine);
         let text = metrics.encode();
         for line in [
             "millrace_records_delivered_total{task=\"shop\",shard=\"0\"} 3",
             "millrace_confirmed_lsn{task=\"shop\",shard=\"0\"} 7",
             "millrace_state{state=\"starting\",task=\"shop\",shard=\"0\"} 1",
-            "millrace_module_faults_total{stage=\"format\",task=\"shop\",shard=\"0\"} 1",
+            "millrace_module_faults_total{stage=\"format\",kind=\"transform_trap\",task=\"shop\",shard=\"0\"} 1",
+            "millrace_changes_skipped_total{task=\"shop\",shard=\"0\"} 1",
+            "millrace_dead_letters_total{task=\"shop\",shard=\"0\"} 0",
+            "millrace_module_limit{limit=\"time\",task=\"shop\",shard=\"0\"} 1.0",
         ] {
             let sorted = |line: &str| {
                 let mut parts: Vec<String> = line.split(['{', '}', ',']).map(str::to_owned).collect();

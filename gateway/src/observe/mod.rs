@@ -6,6 +6,7 @@
 mod console;
 pub mod log;
 mod metrics;
+mod modules;
 mod report;
 mod status;
 

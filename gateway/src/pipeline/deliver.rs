@@ -5,6 +5,7 @@
 //! order whatever the workers did (I3); after a failure nothing more leaves.
 
 use std::{
+    iter::Peekable,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -13,13 +14,14 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use millrace_batch::{Batch, Failure, Lsn, RelationLog};
+use millrace_batch::{Batch, Commit, Failure, Lsn, RelationLog};
 use millrace_host::{PartitionChoice, Record, Records};
 use millrace_position::{Position, Progress};
-use millrace_sink::{Header, OutRecord, SendError, Sink};
+use millrace_sink::{Header, OutRecord, SendError, Sink, TopicHandle};
 
 use super::{
     Done, Pool,
+    aside::Aside,
     flight::{Flight, Flights},
     order::Reorder,
     targets::Targets,
@@ -52,6 +54,8 @@ pub(crate) struct Deliver {
     pub abandon: Arc<AtomicBool>,
     pub next_seq: u64,
     pub ends: Vec<(u64, Position)>,
+    /// Where changes go that a stage could not handle.
+    pub aside: Aside,
 }
 
 impl Deliver {
@@ -80,11 +84,19 @@ impl Deliver {
     fn send_batch(&mut self, batch: &Batch, records: &Records) -> Result<(), Failure> {
         let mut bytes = 0;
         let mut commits = batch.commits().iter().peekable();
+        let mut faults = records.faults().iter().peekable();
         for record in records.iter() {
-            while let Some(commit) = commits.next_if(|commit| commit.after <= record.change) {
-                self.end(commit.end_lsn, commit.next_id);
+            // A change has records or a fault, never both.
+            while let Some(fault) = faults.next_if(|fault| fault.change < record.change) {
+                self.ends_before(&mut commits, fault.change);
+                bytes += self.set_aside(batch, fault)?;
             }
+            self.ends_before(&mut commits, record.change);
             bytes += self.send(batch, &record)?;
+        }
+        for fault in faults {
+            self.ends_before(&mut commits, fault.change);
+            bytes += self.set_aside(batch, fault)?;
         }
         for commit in commits {
             self.end(commit.end_lsn, commit.next_id);
@@ -99,12 +111,21 @@ impl Deliver {
         Ok(())
     }
 
+    /// Notes the transactions that end before a change of the batch.
+    #[inline]
+    fn ends_before<'a>(&mut self, commits: &mut Peekable<impl Iterator<Item = &'a Commit>>, change: u32) {
+        while let Some(commit) = commits.next_if(|commit| commit.after <= change) {
+            self.end(commit.end_lsn, commit.next_id);
+        }
+    }
+
     fn end(&mut self, end_lsn: Lsn, next_id: u64) {
         self.ends.push((self.next_seq, Position { shard: self.shard, end_lsn, ordinal: 0, next_id }));
     }
 
     fn send(&mut self, batch: &Batch, record: &Record<'_>) -> Result<usize, Failure> {
         let change = record.change as usize;
+        let header = self.header(batch, change);
         let target = self.targets.get(record.topic)?;
         let partition = match record.partition {
             PartitionChoice::Hash(hash) => hash % target.partitions,
@@ -124,16 +145,8 @@ impl Deliver {
         };
         let commit_lsn = batch.commit_lsns()[change];
         let ordinal = batch.ordinals()[change];
-        let mut header = [0; HEADER_BYTES];
-        if let Some(digest) = &self.header {
-            header[0] = HEADER_VERSION;
-            header[1..3].copy_from_slice(&self.shard.to_be_bytes());
-            header[3..11].copy_from_slice(&commit_lsn.to_be_bytes());
-            header[11..15].copy_from_slice(&ordinal.to_be_bytes());
-            header[15..].copy_from_slice(digest);
-        }
-        let ours = [Header { name: HEADER, value: &header }];
-        let ours = if self.header.is_some() { &ours[..] } else { &[] };
+        let ours = header.as_ref().map(|header| Header { name: HEADER, value: header });
+        let ours = ours.as_slice();
         // Headers of a module's own are rare; without them nothing is allocated here.
         let joined: Vec<Header<'_>>;
         let headers = if record.headers().len() == 0 {
@@ -151,30 +164,58 @@ impl Deliver {
             timestamp_ms: 0,
             seq: self.next_seq,
         };
-        loop {
-            match self.sink.send(&target.handle, &out) {
-                Ok(()) => break,
-                Err(SendError::QueueFull) if self.abandon.load(Ordering::Relaxed) => return Err(session_ended()),
-                Err(SendError::QueueFull) => {
-                    if let Some(failure) = self.sink.failure() {
-                        return Err(failure);
-                    }
-                    std::thread::park_timeout(FULL_PAUSE);
-                }
-                Err(SendError::Failed(mut failure)) => {
-                    failure.tried = format!(
-                        "{} (change {ordinal} of the transaction at {}, table {})",
-                        failure.tried,
-                        Lsn(commit_lsn),
-                        table(&self.relations, batch, change)
-                    );
-                    return Err(failure);
-                }
-            }
-        }
+        push(&self.sink, &self.abandon, &target.handle, &out).map_err(|failure| Failure {
+            tried: format!(
+                "{} (change {ordinal} of the transaction at {}, table {})",
+                failure.tried,
+                Lsn(commit_lsn),
+                table(&self.relations, batch, change)
+            ),
+            ..failure
+        })?;
         let size = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
         self.next_seq += 1;
         Ok(size)
+    }
+
+    /// The record header of a change, where records carry one.
+    #[inline]
+    pub(super) fn header(&self, batch: &Batch, change: usize) -> Option<[u8; HEADER_BYTES]> {
+        self.header.as_ref().map(|digest| record_header(batch, change, digest))
+    }
+}
+
+/// The record header of a change; `digest` is the start of the chain's.
+#[inline]
+pub(crate) fn record_header(batch: &Batch, change: usize, digest: &[u8; 8]) -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    header[0] = HEADER_VERSION;
+    header[1..3].copy_from_slice(&batch.shard().to_be_bytes());
+    header[3..11].copy_from_slice(&batch.commit_lsns()[change].to_be_bytes());
+    header[11..15].copy_from_slice(&batch.ordinals()[change].to_be_bytes());
+    header[15..].copy_from_slice(digest);
+    header
+}
+
+/// Hands a record to the sink, however often its queue is full.
+pub(super) fn push(
+    sink: &Sink,
+    abandon: &AtomicBool,
+    handle: &TopicHandle,
+    out: &OutRecord<'_>,
+) -> Result<(), Failure> {
+    loop {
+        match sink.send(handle, out) {
+            Ok(()) => return Ok(()),
+            Err(SendError::QueueFull) if abandon.load(Ordering::Relaxed) => return Err(session_ended()),
+            Err(SendError::QueueFull) => {
+                if let Some(failure) = sink.failure() {
+                    return Err(failure);
+                }
+                std::thread::park_timeout(FULL_PAUSE);
+            }
+            Err(SendError::Failed(failure)) => return Err(failure),
+        }
     }
 }
 

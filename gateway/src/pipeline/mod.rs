@@ -3,6 +3,7 @@
 //! Owns the threads and channels between socket and producer, and the order in which they end. Must not decide whether to
 //! start, retry or halt (that is `task`), and knows no file format and no protocol.
 
+mod aside;
 mod deliver;
 mod flight;
 mod order;
@@ -17,6 +18,7 @@ mod writer;
 use millrace_batch::{Batch, Failure};
 use millrace_host::Records;
 
+pub(crate) use deliver::record_header;
 pub use deliver::{HEADER, HEADER_BYTES};
 pub(crate) use reader::answer as catalogue_answer;
 pub use reader::{Cut, ReadEnd};

@@ -14,7 +14,7 @@ use std::{
 
 use millrace_batch::{Failure, RelationLog};
 use millrace_decode::Decoder;
-use millrace_host::Chain;
+use millrace_host::{Chain, TopicId};
 use millrace_position::{PositionRecord, Progress};
 use millrace_replication::{FlushPosition, ReplicationStream, SqlConnection, StreamReader};
 use millrace_sink::Sink;
@@ -25,6 +25,7 @@ use tokio::{
 
 use super::{
     Cut, Pool, ReadEnd, Room,
+    aside::Aside,
     deliver::Deliver,
     flight::Flights,
     reader::{Outlet, Reader},
@@ -70,6 +71,10 @@ pub struct SessionParts {
     pub record: Arc<Mutex<PositionRecord>>,
     /// Start of the chain's digest, where records carry a header.
     pub header: Option<[u8; 8]>,
+    /// Name of the task.
+    pub task: String,
+    /// Topic of changes that a stage could not handle.
+    pub dead_letters: Option<TopicId>,
     /// Shard.
     pub shard: u16,
     /// When batches are cut.
@@ -160,6 +165,7 @@ impl Session {
             abandon: session.abandon.clone(),
             next_seq: 0,
             ends: Vec::new(),
+            aside: Aside::new(parts.dead_letters, parts.task),
         };
         let delivered = report.clone();
         session.spawn("deliver".into(), move || {

@@ -140,9 +140,14 @@ impl Runner {
         self.logged_in = true;
         let record = settle(task, kept, &mut from, &system, loaded, shard).await?;
         self.observe.status.modules(loaded.live());
+        // Shards share an engine; its numbers are shown once.
+        if *loaded.shown_by.get_or_init(|| shard.number) == shard.number {
+            self.observe.metrics.modules(loaded.engine.clone());
+        }
 
         let relations = RelationLog::new();
         let table = TopicTable::new();
+        let dead_letters = topics::dead_letters(task, &table)?;
         let workers = if loaded.is_stateful() { 1 } else { task.pipeline.workers.to_usize() };
         let limits = loaded.engine.limits();
         let chains = (0..workers).map(|_| Chain::instantiate(&loaded.spec, limits, &table));
@@ -152,7 +157,7 @@ impl Runner {
         let record = Arc::new(Mutex::new(record));
         let (sink, topics) = topics::open_sink(task, kafka.as_ref()).await?;
         let targets = Targets::new(sink.clone(), topics, table, record.clone(), topics::wish(task));
-        let targets = topics::before_start(task, &from.catalogue, scratch, targets).await?;
+        let targets = topics::before_start(task, &from.catalogue, scratch, targets, dead_letters).await?;
 
         let position = record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).position;
         let confirm = FlushPosition::new(position.end_lsn);
@@ -197,6 +202,8 @@ impl Runner {
             store: kept.store.clone(),
             record,
             header: task.sink.headers.then(|| loaded.chain_digest()),
+            task: task.task.name.to_string(),
+            dead_letters,
             shard: shard.number,
             cut: Cut { batch: source::cut(task), idle_interval: IDLE_INTERVAL, shared_spill: shard.count > 1 },
             budget: usize::try_from(task.pipeline.budget.get()).unwrap_or(usize::MAX),

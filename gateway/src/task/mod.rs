@@ -11,7 +11,7 @@ mod changes;
 pub(crate) mod family;
 mod heartbeat;
 mod login;
-mod modules;
+pub(crate) mod modules;
 mod publication;
 mod shard;
 mod slot_watch;

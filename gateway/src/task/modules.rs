@@ -3,7 +3,12 @@
 //! Owns the step from the task file to loaded components and their configuration: the default filter always, then the operator's
 //! filters and maps, and the operator's router and format or the defaults. Must not run them.
 
-use std::{borrow::Cow, fs, path::PathBuf, sync::Arc};
+use std::{
+    borrow::Cow,
+    fs,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use millrace_batch::Failure;
 use millrace_host::{ChainSpec, HostEngine, Limits, Module, StageKind, StageSpec, defaults};
@@ -41,6 +46,8 @@ pub(crate) struct Loaded {
     pub spec: ChainSpec,
     /// The engine all instances share.
     pub engine: HostEngine,
+    /// The shard among whose metrics the engine's are shown.
+    pub shown_by: OnceLock<u16>,
 }
 
 impl Loaded {
@@ -52,9 +59,13 @@ impl Loaded {
         let engine = HostEngine::new(limits, cache.as_deref()).map_err(Failure::from)?;
         let default = |name: &str, bytes: &[u8], config: String| -> Result<StageSpec, Failure> {
             let module = Module::load(&engine, name, bytes, None).map_err(Failure::from)?;
-            Ok(StageSpec { name: name.to_owned(), module: Arc::new(module), config_json: config })
+            let on_error = modules.on_error.into();
+            Ok(StageSpec { on_error, ..StageSpec::new(name, Arc::new(module), config) })
         };
-        let given = |path: String, module: &config::Module| given(&engine, path, module);
+        let given = |path: String, module: &config::Module| {
+            let on_error = module.on_error.unwrap_or(modules.on_error);
+            Ok::<_, Failure>(StageSpec { on_error: on_error.into(), ..given(&engine, path, module)? })
+        };
         let mut filters = vec![default("select", defaults::SELECT, task.select_config())?];
         for (number, module) in modules.filter.iter().enumerate() {
             filters.push(given(format!("filter[{number}]"), module)?);
@@ -71,7 +82,7 @@ impl Loaded {
             Some(module) => given("format".to_owned(), module)?,
             None => default("drs-json", defaults::DRS_JSON, task.format_config())?,
         };
-        Ok(Loaded { spec: ChainSpec { filters, maps, route, format }, engine })
+        Ok(Loaded { spec: ChainSpec { filters, maps, route, format }, engine, shown_by: OnceLock::new() })
     }
 
     fn stages(&self) -> impl Iterator<Item = (StageKind, &StageSpec)> {
@@ -145,7 +156,7 @@ fn given(engine: &HostEngine, name: String, module: &config::Module) -> Result<S
     let pin = module.sha256.map(|digest| digest.0);
     let grants: Vec<_> = module.grants.iter().map(|grant| (*grant).into()).collect();
     let loaded = Module::load_with(engine, &name, &bytes, pin, &grants).map_err(Failure::from)?;
-    Ok(StageSpec { name, module: Arc::new(loaded), config_json: module.config_json() })
+    Ok(StageSpec::new(name, Arc::new(loaded), module.config_json()))
 }
 
 /// The host's limits as a task file names them.
@@ -156,6 +167,9 @@ pub(crate) fn limits(limits: &config::Limits) -> Limits {
         init_timeout: limits.init_timeout.get(),
         memory_bytes: size(limits.memory),
         output_bytes: size(limits.output),
+        records: limits.records.to_usize(),
+        fuel: limits.fuel.map(|fuel| fuel.get().unsigned_abs()),
+        component_bytes: size(limits.component),
         log_lines_per_second: u32::try_from(limits.log_lines_per_second.get()).unwrap_or(u32::MAX),
         ..Limits::default()
     }

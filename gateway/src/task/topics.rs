@@ -8,7 +8,7 @@ use std::{path::PathBuf, sync::Arc};
 use millrace_batch::{
     Column, Failure, Relation, ReplicaIdentity, jdbc_code_of_array, jdbc_code_of_unknown, type_by_oid,
 };
-use millrace_host::{Chain, TopicId};
+use millrace_host::{Chain, TopicId, TopicTable};
 use millrace_replication::{SqlConnection, catalog};
 use millrace_sink::{
     Blackhole, Compression, KafkaConfig, Kerberos, Producer, Protocol, Sasl, SaslMechanism, Secret, Sink, Store, Tls,
@@ -131,17 +131,33 @@ pub(crate) fn wish(task: &Task) -> Wish {
     }
 }
 
-/// Asks the chain where every published table goes, and makes sure of these topics. Tables whose route depends on the change,
+/// The topic of dead letters, where the task has one.
+pub(crate) fn dead_letters(task: &Task, table: &TopicTable) -> Result<Option<TopicId>, Failure> {
+    let Some(dead_letters) = &task.dead_letters else { return Ok(None) };
+    let topic = dead_letters.topic.as_str();
+    let refused = |error: millrace_host::TopicError| {
+        Failure::definite(
+            "dead_letters_missing",
+            "naming the topic of dead letters",
+            error.to_string(),
+            "correct dead_letters.topic",
+        )
+    };
+    table.intern(topic).map(Some).map_err(refused)
+}
+
+/// Asks the chain where every published table goes, and makes sure of these topics and of `also`. Tables whose route depends on the change,
 /// and tables made later, are asked for when they come.
 pub(crate) async fn before_start(
     task: &Task,
     catalogue: &SqlConnection,
     mut scratch: Chain,
     mut targets: Targets,
+    also: Option<TopicId>,
 ) -> Result<Targets, Failure> {
     let relations = relations(task, catalogue).await.map_err(|error| error.failure())?;
     blocking("making sure of the topics", move || {
-        let mut topics: Vec<TopicId> = Vec::new();
+        let mut topics: Vec<TopicId> = also.into_iter().collect();
         for relation in &relations {
             scratch.announce(relation).map_err(|error| error.failure())?;
             topics.extend(scratch.topics_of(relation.id));

@@ -11,6 +11,7 @@ mod crash;
 mod demo;
 mod gaussdb;
 mod harness;
+mod hostile;
 mod life;
 mod outage;
 mod refusals;

@@ -131,10 +131,9 @@ fn batch(changes: usize, op: Op) -> Batch {
 }
 
 fn chain(engine: &HostEngine, filter: (&[u8], &str), route: (&[u8], &str), format: (&[u8], &str)) -> Chain {
-    let stage = |name: &str, (bytes, config): (&[u8], &str)| StageSpec {
-        name: name.into(),
-        module: Arc::new(Module::load_with(engine, name, bytes, None, &[Grant::Counter]).unwrap()),
-        config_json: config.into(),
+    let stage = |name: &str, (bytes, config): (&[u8], &str)| {
+        let module = Module::load_with(engine, name, bytes, None, &[Grant::Counter]).unwrap();
+        StageSpec::new(name, Arc::new(module), config)
     };
     let spec = ChainSpec {
         filters: vec![stage("filter", filter)],

@@ -8,7 +8,7 @@ use crate::error::{Fault, FaultKind, HostError};
 use crate::limits::Limits;
 use crate::records::{PartitionChoice, Records, Routed};
 use crate::schema::Schemas;
-use crate::stage::{Reject, Stage, StageSpec, Stop};
+use crate::stage::{OnError, Poison, Reject, Stage, StageSpec, Stop, Taken};
 use crate::stages::filter::FilterPlan;
 use crate::stages::format::{Address, FormatPlan};
 use crate::stages::map::{MapPlan, Written};
@@ -83,6 +83,8 @@ struct Work {
     picked: Vec<u32>,
     slots: Vec<u32>,
     keep: Vec<bool>,
+    /// Changes the stage at hand could not handle and whose policy is not to halt.
+    aside: Vec<Poison>,
     written: Written,
     /// By position in `live`.
     routed: Vec<Routed>,
@@ -111,6 +113,8 @@ impl Work {
 /// Stands in where a table has no plan; such changes are not in a view.
 static NO_INTEREST: Interest = Interest { new: Image::Nothing, old: Image::Nothing };
 static NO_MAP: MapPlan = MapPlan::Unchanged;
+/// Where a change goes that nothing has routed yet.
+const NOWHERE: Routed = Routed { topic: TopicId(0), partition: PartitionChoice::Explicit(0), key: None };
 
 fn plan(tables: &[Option<Table>], relation: u32) -> Option<&Plan> {
     tables.get(relation as usize)?.as_ref()?.plan.as_ref()
@@ -201,13 +205,15 @@ impl Chain {
     /// Turns a batch into its records, in the order of its changes. `now_us`: the time modules see, microseconds since the Unix epoch.
     ///
     /// # Errors
-    /// On [`HostError::Fault`] one change could not be handled; `out` is empty and the chain can go on with another batch.
+    /// On [`HostError::Fault`] one change could not be handled, and the policy of the stage is to halt; `out` is empty and the chain
+    /// can go on with another batch. Under another policy the change is among [`Records::faults`] and its neighbours are unharmed.
     /// Other errors are of the chain, not of a change.
     pub fn process(&mut self, batch: &Batch, now_us: i64, out: &mut Records) -> Result<(), HostError> {
         out.clear();
         let done = self.run(batch, now_us, out);
-        if done.is_err() {
-            out.clear();
+        match &done {
+            Ok(()) => out.faults.sort_by_key(|fault| fault.change),
+            Err(_) => out.clear(),
         }
         done
     }
@@ -223,8 +229,8 @@ impl Chain {
             };
             work.pick(&view, interest);
             if !work.picked.is_empty() {
-                filter_changes(stage, &view, work, interest)
-                    .map_err(|stop| blame(stop, &*stage, batch, tables, work))?;
+                let done = filter_changes(stage, &view, work, interest);
+                set_aside(done, stage, batch, tables, work, out)?;
             }
         }
         for (index, stage) in maps.iter_mut().enumerate().filter(|(_, stage)| stage.active) {
@@ -233,7 +239,8 @@ impl Chain {
             if work.live.iter().all(unchanged) {
                 continue;
             }
-            map_changes(stage, &view, work, map_plan).map_err(|stop| blame(stop, &*stage, batch, tables, work))?;
+            let done = map_changes(stage, &view, work, map_plan);
+            set_aside(done, stage, batch, tables, work, out)?;
             let merged = stages::map::merge(&view, &mut work.live, &mut work.origin, &work.written, map_plan, spare);
             if !merged {
                 return Err(HostError::BadBatch { change: 0, why: "rewritten, it passes what 30 bits address" });
@@ -244,10 +251,13 @@ impl Chain {
         if work.live.is_empty() {
             return Ok(());
         }
-        route_changes(route, &view, work, tables, topics, out)
-            .map_err(|stop| blame(stop, &*route, batch, tables, work))?;
-        format_changes(format, &view, work, tables, topics, out)
-            .map_err(|stop| blame(stop, &*format, batch, tables, work))
+        let done = route_changes(route, &view, work, tables, topics, out);
+        set_aside(done, route, batch, tables, work, out)?;
+        if work.live.is_empty() {
+            return Ok(());
+        }
+        let done = format_changes(format, &view, work, tables, topics, out);
+        set_aside(done, format, batch, tables, work, out)
     }
 }
 
@@ -308,16 +318,23 @@ fn filter_changes<'p>(
 ) -> Result<(), Stop> {
     work.keep.clear();
     work.keep.resize(work.live.len(), true);
-    let (picked, slots, keep) = (&work.picked, &work.slots, &mut work.keep);
+    let Work { picked, slots, keep, aside, .. } = work;
     stage.run(
         view,
         picked,
         |relation| interest(relation).unwrap_or(&NO_INTEREST),
-        |part, answer| {
+        aside,
+        |part, taken| {
+            let Taken::Answer { answer, faulty } = taken else {
+                drop_slots(keep, &slots[part]);
+                return Ok(());
+            };
             stages::filter::check(&answer, part.len())?;
-            for (at, &slot) in slots[part].iter().enumerate() {
+            let slots = &slots[part];
+            for (at, &slot) in slots.iter().enumerate() {
                 keep[slot as usize] = stages::filter::keeps(&answer, at);
             }
+            faulty.iter().for_each(|at| keep[slots[*at as usize] as usize] = false);
             Ok(())
         },
     )?;
@@ -338,7 +355,7 @@ fn map_changes<'p>(
     let interest = |relation| rewrite(relation).and_then(|rewrite| rewrite.interest());
     work.written.clear();
     work.pick(view, interest);
-    let (picked, written) = (&work.picked, &mut work.written);
+    let Work { picked, written, aside, .. } = work;
     if picked.is_empty() {
         return Ok(());
     }
@@ -346,12 +363,17 @@ fn map_changes<'p>(
         view,
         picked,
         |relation| interest(relation).unwrap_or(&NO_INTEREST),
-        |part, answer| {
+        aside,
+        |part, taken| {
+            let Taken::Answer { answer, faulty } = taken else {
+                written.nothing();
+                return Ok(());
+            };
             let changes: Vec<_> = picked[part]
                 .iter()
                 .filter_map(|change| Some((rewrite(view.relations[*change as usize])?, view.marks[*change as usize])))
                 .collect();
-            written.accept(&answer, &changes)
+            written.accept(&answer, &changes, faulty)
         },
     )
 }
@@ -365,14 +387,14 @@ fn route_changes(
     out: &mut Records,
 ) -> Result<(), Stop> {
     let route_plan = |relation| plan(tables, relation).map(|plan| &plan.route);
-    let Work { live, picked, slots, routed, .. } = work;
+    let Work { live, picked, slots, routed, keep, aside, .. } = work;
     picked.clear();
     slots.clear();
     routed.clear();
-    let too_long = |picked| Stop::Change {
-        picked,
-        kind: FaultKind::BadOutput,
-        message: "the keys of the batch pass 4 GiB".into(),
+    keep.clear();
+    keep.resize(live.len(), true);
+    let too_long = |change| {
+        Stop::Change(Poison { change, kind: FaultKind::BadOutput, message: "the keys of the batch pass 4 GiB".into() })
     };
     // Streams come in runs of one table: a fixed target's bytes are written once per run.
     let mut fixed: Option<(u32, Routed)> = None;
@@ -388,7 +410,7 @@ fn route_changes(
             RoutePlan::Fixed { topic, partition, key } => {
                 let key = match key {
                     None => None,
-                    Some(bytes) => Some(stages::route::push_key(&mut out.keys, bytes).ok_or_else(|| too_long(slot))?),
+                    Some(bytes) => Some(stages::route::push_key(&mut out.keys, bytes).ok_or_else(|| too_long(change))?),
                 };
                 let to = Routed { topic: *topic, partition: *partition, key };
                 fixed = Some((relation, to));
@@ -399,36 +421,55 @@ fn route_changes(
                 match found {
                     Ok((partition, key)) => Routed { topic: *topic, partition, key },
                     Err(message) => {
-                        // `blame` looks the change up among the picked.
-                        picked.clear();
-                        picked.push(change);
-                        return Err(Stop::Change { picked: 0, kind: FaultKind::Guest, message });
+                        let poison = Poison { change, kind: FaultKind::Guest, message };
+                        if stage.spec.on_error == OnError::Halt {
+                            return Err(Stop::Change(poison));
+                        }
+                        aside.push(poison);
+                        keep[slot] = false;
+                        NOWHERE
                     }
                 }
             }
             RoutePlan::PerChange(_) => {
                 picked.push(change);
                 slots.push(slot as u32);
-                Routed { topic: TopicId(0), partition: PartitionChoice::Explicit(0), key: None }
+                NOWHERE
             }
         };
         routed.push(to);
-    }
-    if picked.is_empty() {
-        return Ok(());
     }
     let interest = |relation| match route_plan(relation) {
         Some(RoutePlan::PerChange(interest)) => interest,
         _ => &NO_INTEREST,
     };
-    stage.run(view, picked, interest, |part, answer| {
+    let take = |part: std::ops::Range<usize>, taken: Taken<'_, route::Routes>| {
+        let Taken::Answer { answer, faulty } = taken else {
+            drop_slots(keep, &slots[part]);
+            return Ok(());
+        };
         let ids = stages::route::check(&answer, part.len(), topics)?;
-        for (at, &slot) in slots[part].iter().enumerate() {
+        let slots = &slots[part];
+        for (at, &slot) in slots.iter().enumerate() {
             routed[slot as usize] = stages::route::routed(&answer, &ids, at, &mut out.keys)
                 .ok_or_else(|| Reject::bad("arena", "the keys of the batch pass 4 GiB"))?;
         }
+        faulty.iter().for_each(|at| keep[slots[*at as usize] as usize] = false);
         Ok(())
-    })
+    };
+    if !picked.is_empty() {
+        stage.run(view, picked, interest, aside, take)?;
+    }
+    if !aside.is_empty() {
+        let mut kept = keep.iter();
+        routed.retain(|_| kept.next().copied().unwrap_or(true));
+        work.retain();
+    }
+    Ok(())
+}
+
+fn drop_slots(keep: &mut [bool], slots: &[u32]) {
+    slots.iter().for_each(|slot| keep[*slot as usize] = false);
 }
 
 fn format_changes(
@@ -441,45 +482,73 @@ fn format_changes(
 ) -> Result<(), Stop> {
     // Every live change is asked about, so a position in `picked` is one in `live`.
     work.picked.clone_from(&work.live);
-    let (picked, routed, origin) = (&work.picked, &work.routed, &work.origin);
+    let Work { picked, routed, origin, aside, .. } = work;
+    let records = stage.limits.records;
     let interest = |relation| plan(tables, relation).map_or(&NO_INTEREST, |plan| &plan.format.reads);
-    stage.run(view, picked, interest, |part, answer| {
-        let ids = stages::format::check(&answer, part.len(), topics)?;
+    stage.run(view, picked, interest, aside, |part, taken| {
+        let Taken::Answer { answer, faulty } = taken else { return Ok(()) };
+        let ids = stages::format::check(&answer, part.len(), records, topics)?;
         let address = |change: usize| {
             let at = picked[part.start + change] as usize;
             let schemas = plan(tables, view.relations[at]).map_or_else(Schemas::default, |plan| plan.format.schemas);
             Address { to: routed[part.start + change], schemas, origin: origin[at] }
         };
-        stages::format::take(answer, &ids, address, out)
+        stages::format::take(answer, &ids, faulty, address, out)
     })
 }
 
-/// Names the change behind a stop.
-fn blame<I: contract::Interface>(
-    stop: Stop,
+/// Puts down what a stage's run set aside, and names the change that stopped it. Call before a map's rows are merged: `origin` then
+/// changes.
+fn set_aside<I: contract::Interface>(
+    done: Result<(), Stop>,
     stage: &Stage<I>,
     batch: &Batch,
     tables: &[Option<Table>],
-    work: &Work,
-) -> HostError {
-    let (picked, kind, message) = match stop {
-        Stop::Host(error) => return error,
-        Stop::Change { picked, kind, message } => (picked, kind, message),
-    };
-    let change = work.picked.get(picked).and_then(|at| work.origin.get(*at as usize)).copied().unwrap_or_default();
+    work: &mut Work,
+    out: &mut Records,
+) -> Result<(), HostError> {
+    let Work { origin, aside, .. } = work;
+    let fault = |poison| blame(poison, stage, batch, tables, origin);
+    match done {
+        Ok(()) => {
+            out.faults.extend(aside.drain(..).map(fault));
+            Ok(())
+        }
+        Err(stop) => {
+            aside.clear();
+            Err(match stop {
+                Stop::Host(error) => error,
+                Stop::Change(poison) => HostError::Fault(Box::new(fault(poison))),
+            })
+        }
+    }
+}
+
+fn blame<I: contract::Interface>(
+    poison: Poison,
+    stage: &Stage<I>,
+    batch: &Batch,
+    tables: &[Option<Table>],
+    origin: &[u32],
+) -> Fault {
+    let Poison { change, kind, message } = poison;
+    let change = origin.get(change as usize).copied().unwrap_or_default();
     let at = change as usize;
     let table = batch.relations().get(at).and_then(|id| tables.get(*id as usize)).and_then(Option::as_ref);
-    HostError::Fault(Box::new(Fault {
+    Fault {
         change,
         kind_of_stage: I::KIND,
         stage: stage.spec.name.clone(),
         module: stage.spec.module.name().to_owned(),
+        digest: stage.spec.module.digest(),
+        on_error: stage.spec.on_error,
         kind,
         message,
         table: table.map(|table| table.name.clone()).unwrap_or_default(),
+        id: batch.ids().get(at).copied().unwrap_or_default(),
         commit_lsn: Lsn(batch.commit_lsns().get(at).copied().unwrap_or_default()),
         ordinal: batch.ordinals().get(at).copied().unwrap_or_default(),
-    }))
+    }
 }
 
 // A chain is made in one thread and run in another.

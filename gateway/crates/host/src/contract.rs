@@ -47,12 +47,16 @@ pub(crate) trait Interface: Sized {
         store: &mut Store<State>,
         relation: &types::Relation,
     ) -> wasmtime::Result<Result<Self::Plan, String>>;
+    /// Takes the faults out of an answer.
+    fn take_faults(answer: &mut Self::Answer) -> Vec<types::Fault>;
+    /// Bytes of an answer's lists, as they crossed.
+    fn output_bytes(answer: &Self::Answer) -> usize;
     /// Calls `process`.
     fn process(&self, store: &mut Store<State>, batch: &types::Batch) -> wasmtime::Result<Self::Answer>;
 }
 
 macro_rules! interface {
-    ($module:ident, $kind:ident, $plan:ty, $answer:ty) => {
+    ($module:ident, $kind:ident, $plan:ty, $answer:ty, $($list:ident),+) => {
         impl Interface for $module::Guest {
             const KIND: StageKind = StageKind::$kind;
             type Plan = $plan;
@@ -78,6 +82,14 @@ macro_rules! interface {
                 self.call_announce(store, relation)
             }
 
+            fn take_faults(answer: &mut Self::Answer) -> Vec<types::Fault> {
+                std::mem::take(&mut answer.faults)
+            }
+
+            fn output_bytes(answer: &Self::Answer) -> usize {
+                0 $(+ size_of_val(answer.$list.as_slice()))+
+            }
+
             fn process(&self, store: &mut Store<State>, batch: &types::Batch) -> wasmtime::Result<Self::Answer> {
                 self.call_process(store, batch)
             }
@@ -85,10 +97,10 @@ macro_rules! interface {
     };
 }
 
-interface!(filter, Filter, filter::Plan, filter::Verdicts);
-interface!(map, Map, map::Plan, map::Mapped);
-interface!(route, Route, route::Plan, route::Routes);
-interface!(format, Format, format::Plan, format::Records);
+interface!(filter, Filter, filter::Plan, filter::Verdicts, keep);
+interface!(map, Map, map::Plan, map::Mapped, data, ends, dropped);
+interface!(route, Route, route::Plan, route::Routes, arena, topic_of, partitions, hash_ends);
+interface!(format, Format, format::Plan, format::Records, arena, changes, key_ends, value_ends, topic_of, marks);
 
 /// A table as the contract shows it.
 pub(crate) fn relation(relation: &millrace_batch::Relation) -> types::Relation {

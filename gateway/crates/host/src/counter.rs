@@ -114,6 +114,7 @@ impl Tally {
 
 impl counter::Host for State {
     fn add(&mut self, name: String, by: u64) {
+        self.usage.host_call(name.len());
         self.tally.add(&name, by);
     }
 }

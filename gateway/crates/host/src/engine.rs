@@ -10,6 +10,7 @@ use crate::error::EngineError;
 use crate::instance::State;
 use crate::limits::Limits;
 use crate::schema::SchemaTable;
+use crate::usage::{ModuleUsage, Usages};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -28,9 +29,12 @@ struct Inner {
     engine: Engine,
     linker: Linker<State>,
     limits: Limits,
+    /// Instances count the fuel they burn.
+    metered: bool,
     cache: Option<CompileCache>,
     counters: Arc<Counters>,
     schemas: SchemaTable,
+    usages: Usages,
     // Dropped with the last handle, which ends the ticker.
     _ticker: mpsc::Sender<()>,
 }
@@ -56,6 +60,7 @@ impl HostEngine {
     }
 
     fn made(limits: Limits, cache: Option<&Path>, metered: bool) -> Result<HostEngine, EngineError> {
+        let metered = metered || limits.fuel.is_some();
         let engine = Engine::new(config(&limits).consume_fuel(metered))
             .map_err(|error| EngineError::Engine(format!("{error:#}")))?;
         let mut linker = Linker::new(&engine);
@@ -85,9 +90,11 @@ impl HostEngine {
             engine,
             linker,
             limits,
+            metered,
             cache,
             counters: Arc::default(),
             schemas: SchemaTable::default(),
+            usages: Usages::default(),
             _ticker: ticker,
         })))
     }
@@ -105,6 +112,19 @@ impl HostEngine {
     /// The counters that modules keep by the `counter` grant, by module and name.
     pub fn module_counters(&self) -> Vec<ModuleCount> {
         self.0.counters.snapshot()
+    }
+
+    /// What the modules of this engine use up and which limits they met, by stage and module.
+    pub fn module_usage(&self) -> Vec<ModuleUsage> {
+        self.0.usages.snapshot()
+    }
+
+    pub(crate) fn is_metered(&self) -> bool {
+        self.0.metered
+    }
+
+    pub(crate) fn usages(&self) -> &Usages {
+        &self.0.usages
     }
 
     pub(crate) fn counters(&self) -> &Arc<Counters> {

@@ -4,11 +4,12 @@
 //! named by table, commit LSN and ordinal. Text of a module is its author's and is cut to one line.
 
 use crate::module::Digest;
+use crate::stage::OnError;
 use millrace_batch::{Failure, Lsn};
 use std::fmt;
 
 /// One of the four stages of the transform contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum StageKind {
     /// Which changes go on.
     Filter,
@@ -187,9 +188,15 @@ pub enum FaultKind {
     Deadline,
     /// The module's answer breaks the contract.
     BadOutput,
+    /// The module burnt more than its fuel budget.
+    Fuel,
 }
 
 impl FaultKind {
+    /// All there are.
+    pub const ALL: [FaultKind; 5] =
+        [FaultKind::Guest, FaultKind::Trap, FaultKind::Deadline, FaultKind::BadOutput, FaultKind::Fuel];
+
     /// Stable name, as in metrics and error codes.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -197,6 +204,7 @@ impl FaultKind {
             FaultKind::Trap => "transform_trap",
             FaultKind::Deadline => "transform_deadline",
             FaultKind::BadOutput => "transform_bad_output",
+            FaultKind::Fuel => "transform_fuel",
         }
     }
 }
@@ -212,12 +220,18 @@ pub struct Fault {
     pub stage: String,
     /// The module's name.
     pub module: String,
+    /// Digest of the module's bytes.
+    pub digest: Digest,
+    /// What the stage's policy makes of it.
+    pub on_error: OnError,
     /// What happened.
     pub kind: FaultKind,
     /// The module's words or the host's finding.
     pub message: String,
     /// Table of the change, `schema.table`.
     pub table: String,
+    /// Id of the change.
+    pub id: u64,
     /// LSN of the transaction's commit record.
     pub commit_lsn: Lsn,
     /// Position of the change in its transaction.
@@ -391,9 +405,12 @@ mod tests {
             kind_of_stage: StageKind::Format,
             stage: "format".into(),
             module: "drs-json".into(),
+            digest: Digest::of(b""),
+            on_error: OnError::Halt,
             kind: FaultKind::Deadline,
             message: "no answer within 1s".into(),
             table: "public.orders".into(),
+            id: 9,
             commit_lsn: Lsn(0x1_0000_00FF),
             ordinal: 7,
         };

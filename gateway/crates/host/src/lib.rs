@@ -12,6 +12,7 @@
 //!                                            Chain --process(Batch)-----> Records (topics by TopicTable)
 //! ```
 
+mod budget;
 mod cache;
 mod chain;
 mod contract;
@@ -32,6 +33,7 @@ mod stage;
 mod stages;
 mod surface;
 mod topic;
+mod usage;
 mod view;
 
 pub use chain::{Chain, ChainSpec, Verdict};
@@ -45,6 +47,7 @@ pub use module::{About, Digest, Module};
 pub use murmur::positive_murmur2;
 pub use records::{PartitionChoice, Record, Records};
 pub use schema::{Schema, SchemaId, SchemaLanguage, SchemaTable, Schemas};
-pub use stage::StageSpec;
+pub use stage::{OnError, StageSpec};
 pub use surface::Surface;
 pub use topic::{TopicError, TopicId, TopicTable};
+pub use usage::{LimitKind, ModuleUsage};

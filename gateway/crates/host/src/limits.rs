@@ -1,8 +1,9 @@
 //! What a module may use.
 //!
-//! Owns the numbers and why they are what they are. Enforced in `instance` (memory, tables, time), `engine` (stack), `module`
+//! Owns the numbers and why they are what they are. Enforced in `instance` (time, output, fuel), `budget` (memory, tables), `engine` (stack), `module`
 //! (component size) and `log` (lines).
 
+use crate::usage::LimitKind;
 use std::time::Duration;
 
 /// Limits of every instance of a module. The defaults suit modules compiled from Rust or C; raise them by name.
@@ -15,10 +16,17 @@ pub struct Limits {
     pub init_timeout: Duration,
     /// Most linear memory of one instance, in bytes. Default 128 MiB: a batch, its projection and its output several times over.
     pub memory_bytes: usize,
-    /// Most bytes one call may hand to the host. Default 64 MiB, far above a batch of the widest rows Kafka takes.
+    /// Most bytes one call may hand to the host, its answer and what it logs together. Default 64 MiB, far above a batch of the widest rows Kafka takes.
     pub output_bytes: usize,
+    /// Most records and headers one call may make. Default 65 536, 256 for each change of a usual batch: the host keeps more for a
+    /// record than the few bytes it takes a module to ask for one.
+    pub records: usize,
     /// Log lines of one instance that reach the gateway's log per second; more are counted, not written. Default 20.
     pub log_lines_per_second: u32,
+    /// Most fuel one call may burn, about one unit per instruction: the same work costs the same on every machine, which time does not.
+    /// Default none: it makes every module about a third slower. Read when the engine is made. A start may burn as much more as
+    /// `init_timeout` is longer.
+    pub fuel: Option<u64>,
     /// Most bytes of a component. Default 32 MiB: a Python component is 18.5 MB, a JavaScript one 12 MB, a Rust one 0.07 MB.
     pub component_bytes: usize,
     /// Most elements of one table of an instance. Default 100 000: function tables of interpreters have some 20 000.
@@ -32,6 +40,22 @@ pub struct Limits {
     pub stack_bytes: usize,
 }
 
+impl Limits {
+    /// What a limit is set to, in its unit (seconds, bytes, records, elements, fuel, lines a second); None where there is none.
+    pub fn value(&self, limit: LimitKind) -> Option<f64> {
+        Some(match limit {
+            LimitKind::Time => self.call_timeout.as_secs_f64(),
+            LimitKind::Memory => self.memory_bytes as f64,
+            LimitKind::Output => self.output_bytes as f64,
+            LimitKind::Records => self.records as f64,
+            LimitKind::Table => self.table_elements as f64,
+            LimitKind::Stack => self.stack_bytes as f64,
+            LimitKind::Fuel => self.fuel? as f64,
+            LimitKind::Log => f64::from(self.log_lines_per_second),
+        })
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
@@ -39,7 +63,9 @@ impl Default for Limits {
             init_timeout: Duration::from_secs(5),
             memory_bytes: 128 << 20,
             output_bytes: 64 << 20,
+            records: 65_536,
             log_lines_per_second: 20,
+            fuel: None,
             component_bytes: 32 << 20,
             table_elements: 100_000,
             tables: 64,

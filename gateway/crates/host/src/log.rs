@@ -4,6 +4,7 @@
 
 use crate::contract::log;
 use crate::instance::State;
+use crate::usage::LimitKind;
 use std::fmt::Write;
 use std::time::Instant;
 
@@ -57,11 +58,16 @@ pub(crate) fn line(text: &str, limit: usize) -> String {
 
 impl log::Host for State {
     fn log(&mut self, level: u8, message: String) {
+        self.usage.host_call(message.len());
         if level == 0 {
             // A panic hook speaks just before the trap: this becomes the trap's message.
             self.last_words = Some(line(&message, LINE_LIMIT));
         }
-        let Some(suppressed) = self.log.admit(Instant::now()) else { return };
+        let Some(suppressed) = self.log.admit(Instant::now()) else {
+            self.usage.hit(LimitKind::Log);
+            return;
+        };
+        self.usage.log_line();
         let text = line(&message, LINE_LIMIT);
         let (module, stage) = (&*self.module, self.stage);
         match level {

@@ -8,7 +8,7 @@ use crate::error::{FaultKind, HostError, StageKind};
 use crate::limits::Limits;
 use crate::module::Module;
 use crate::schema::{Schema, SchemaId};
-use crate::stage::{Reject, Stage, StageSpec, Stop};
+use crate::stage::{Poison, Reject, Stage, StageSpec, Stop, Taken};
 use crate::stages;
 use crate::stages::filter::FilterPlan;
 use crate::stages::format::FormatPlan;
@@ -162,8 +162,8 @@ impl LoneStage {
     /// # Errors
     /// As [`crate::Chain::instantiate`].
     pub fn start(module: &Arc<Module>, kind: StageKind, config: &str, limits: &Limits) -> Result<LoneStage, HostError> {
-        let name = kind.as_str().to_owned();
-        let spec = StageSpec { name, module: module.clone(), config_json: config.to_owned() };
+        // Halting tells of a fault what a chain would meet.
+        let spec = StageSpec::new(kind.as_str(), module.clone(), config);
         let kind = match kind {
             StageKind::Filter => Kind::Filter(Stage::start(&spec, limits)?),
             StageKind::Map => Kind::Map(Stage::start(&spec, limits)?),
@@ -262,14 +262,14 @@ impl LoneStage {
             match self.run(&view, &live, Some(&mut answers)) {
                 Ok(()) => return Ok(answers),
                 Err(Stop::Host(error)) => return Err(error),
-                Err(Stop::Change { .. }) => answers.clear(),
+                Err(Stop::Change(_)) => answers.clear(),
             }
         }
         for &change in &live {
             match self.run(&view, &[change], Some(&mut answers)) {
                 Ok(()) => {}
                 Err(Stop::Host(error)) => return Err(error),
-                Err(Stop::Change { kind, message, .. }) => answers.push((change, Answer::Fault(kind, message))),
+                Err(Stop::Change(Poison { kind, message, .. })) => answers.push((change, Answer::Fault(kind, message))),
             }
         }
         Ok(answers)
@@ -288,7 +288,7 @@ impl LoneStage {
         match self.run(&view, &live, None) {
             Ok(()) => Ok(true),
             Err(Stop::Host(error)) => Err(error),
-            Err(Stop::Change { .. }) => Ok(false),
+            Err(Stop::Change(_)) => Ok(false),
         }
     }
 
@@ -361,13 +361,16 @@ impl LoneStage {
                 });
                 Ok(())
             }),
-            Kind::Format(stage) => ask(stage, view, &asked, interest, answers, |part, answer, answers| {
-                stages::format::check(answer, part.len(), topics)?;
-                if let Some(answers) = answers {
-                    records(answer, &asked[part], answers);
-                }
-                Ok(())
-            }),
+            Kind::Format(stage) => {
+                let limit = stage.limits.records;
+                ask(stage, view, &asked, interest, answers, |part, answer, answers| {
+                    stages::format::check(answer, part.len(), limit, topics)?;
+                    if let Some(answers) = answers {
+                        records(answer, &asked[part], answers);
+                    }
+                    Ok(())
+                })
+            }
             Kind::Map(stage) => {
                 let plan = |relation: u32| tables.get(&relation).map_or(&UNCHANGED, |known| &known.map);
                 let rewrite = |change: &u32| match plan(view.relations[*change as usize]) {
@@ -377,7 +380,7 @@ impl LoneStage {
                 let mut written = Written::default();
                 ask(stage, view, &asked, interest, None, |part, answer, _| {
                     let changes: Vec<_> = asked[part].iter().filter_map(rewrite).collect();
-                    written.accept(answer, &changes)
+                    written.accept(answer, &changes, &[])
                 })?;
                 if let Some(answers) = answers {
                     let rewritten: Vec<u32> = live.iter().copied().filter(|change| rewrite(change).is_some()).collect();
@@ -407,7 +410,11 @@ fn ask<'i, I: Interface>(
     if asked.is_empty() {
         return Ok(());
     }
-    stage.run(view, asked, interest, |part, answer| take(part, &answer, answers.as_deref_mut()))
+    stage.run(view, asked, interest, &mut Vec::new(), |part, taken| match taken {
+        Taken::Answer { answer, .. } => take(part, &answer, answers.as_deref_mut()),
+        // A stage that halts sets nothing aside.
+        Taken::Nothing => Ok(()),
+    })
 }
 
 fn each(changes: &[u32], answers: Option<Answers<'_>>, mut answer: impl FnMut(usize) -> Answer) {

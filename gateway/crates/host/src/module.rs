@@ -158,7 +158,8 @@ impl Module {
 
     /// Instantiates once, checks the shape of every stage, and calls `about`.
     fn ask(&self, limits: &Limits) -> Result<About, ModuleError> {
-        let mut store = store(self, "describe", limits);
+        // Not a stage's instance: it is gone before the first call of one, so what it uses is nobody's.
+        let mut store = store(self, "describe", limits, Arc::default());
         let failed = |error: &wasmtime::Error, store: &mut _| {
             ModuleError::About(explain(error, store, limits, limits.init_timeout).message)
         };

@@ -3,6 +3,7 @@
 //! Owns the columnar output of a chain: bytes back to back, one row of numbers per record. Must not know stages, or what a broker
 //! does with a record.
 
+use crate::error::Fault;
 use crate::schema::Schemas;
 use crate::topic::TopicId;
 
@@ -42,8 +43,8 @@ pub(crate) struct Row {
     pub(crate) key: Bytes,
     pub(crate) value: Bytes,
     pub(crate) schemas: Schemas,
-    /// First of the record's headers; the next row's first ends them.
-    pub(crate) first_header: u32,
+    /// The record's headers: the first, and the one behind the last.
+    pub(crate) headers: (u32, u32),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +63,7 @@ pub struct Records {
     pub(crate) headers: Vec<Header>,
     pub(crate) header_names: Vec<String>,
     pub(crate) header_arena: Vec<u8>,
+    pub(crate) faults: Vec<Fault>,
 }
 
 /// One record.
@@ -112,6 +114,13 @@ impl Records {
         self.headers.clear();
         self.header_names.clear();
         self.header_arena.clear();
+        self.faults.clear();
+    }
+
+    /// The changes of the batch that a stage could not handle and whose policy is not to halt, in the order of the changes. Such a
+    /// change has no record.
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
     }
 
     /// Number of records.
@@ -131,13 +140,12 @@ impl Records {
 
     /// The records in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
-        self.rows.iter().enumerate().map(|(index, row)| {
+        self.rows.iter().map(|row| {
             let bytes = |bytes: Bytes| match bytes {
                 Bytes::None => None,
                 Bytes::Arena(start, end) => Some(slice(&self.arena, start, end)),
                 Bytes::Key(start, end) => Some(slice(&self.keys, start, end)),
             };
-            let headers_end = self.rows.get(index + 1).map_or(self.headers.len(), |next| next.first_header as usize);
             Record {
                 change: row.change,
                 topic: row.topic,
@@ -145,7 +153,7 @@ impl Records {
                 key: bytes(row.key),
                 value: bytes(row.value),
                 schemas: row.schemas,
-                headers: self.headers.get(row.first_header as usize..headers_end).unwrap_or_default(),
+                headers: self.headers.get(row.headers.0 as usize..row.headers.1 as usize).unwrap_or_default(),
                 records: self,
             }
         })

@@ -215,6 +215,7 @@ pub(crate) fn fault_key(kind: FaultKind) -> &'static str {
         FaultKind::Trap => "trap",
         FaultKind::Deadline => "deadline",
         FaultKind::BadOutput => "bad_output",
+        FaultKind::Fuel => "fuel",
     }
 }
 

@@ -1,12 +1,13 @@
 //! The format stage: records.
 
 use super::route::intern;
-use super::{check_faults, check_length, check_rising};
+use super::{check_length, check_rising};
 use crate::contract::{format, types};
 use crate::records::{Bytes, Header, Records, Routed, Row};
 use crate::schema::{Schema, SchemaLanguage, SchemaTable, Schemas};
 use crate::stage::Reject;
 use crate::topic::{TopicId, TopicTable};
+use crate::usage::LimitKind;
 use crate::view::Interest;
 
 /// Bits of an element of `marks`, as the contract numbers them.
@@ -56,10 +57,19 @@ pub(crate) struct Address {
     pub(crate) origin: u32,
 }
 
-/// Checks an answer for `changes` changes; the numbers of its topics.
-pub(crate) fn check(answer: &format::Records, changes: usize, topics: &TopicTable) -> Result<Vec<TopicId>, Reject> {
-    check_faults(&answer.faults, changes)?;
+/// Checks an answer for `changes` changes, of at most `limit` records and headers; the numbers of its topics.
+pub(crate) fn check(
+    answer: &format::Records,
+    changes: usize,
+    limit: usize,
+    topics: &TopicTable,
+) -> Result<Vec<TopicId>, Reject> {
     let count = answer.changes.len();
+    let made = count.saturating_add(answer.headers.record_of.len());
+    if made > limit {
+        let why = format!("it made {made} records and headers in one call, the limit is {limit}");
+        return Err(Reject(why, Some(LimitKind::Records)));
+    }
     check_length("key-ends", answer.key_ends.len(), count)?;
     check_length("value-ends", answer.value_ends.len(), count)?;
     check_length("topic-of", answer.topic_of.len(), count)?;
@@ -122,10 +132,11 @@ fn check_headers(headers: &format::Headers, records: usize) -> Result<(), Reject
     Ok(())
 }
 
-/// Takes a checked answer. `address` tells of each change of the call.
+/// Takes a checked answer but for the records of faulty changes (rising). `address` tells of each change of the call.
 pub(crate) fn take(
     answer: format::Records,
     ids: &[TopicId],
+    faulty: &[u32],
     address: impl Fn(usize) -> Address,
     out: &mut Records,
 ) -> Result<(), Reject> {
@@ -138,15 +149,23 @@ pub(crate) fn take(
     let mut header = 0;
     let mut start = base;
     for index in 0..answer.changes.len() {
-        let Address { to, schemas, origin } = address(answer.changes[index] as usize);
+        let first_header = header;
+        while answer.headers.record_of.get(header).is_some_and(|record| *record as usize <= index) {
+            header += 1;
+        }
         let (key_end, value_end) = (base + answer.key_ends[index], base + answer.value_ends[index]);
+        let begin = std::mem::replace(&mut start, value_end);
+        if !faulty.is_empty() && faulty.binary_search(&answer.changes[index]).is_ok() {
+            continue;
+        }
+        let Address { to, schemas, origin } = address(answer.changes[index] as usize);
         let marks = answer.marks[index];
         let key = if marks & ROUTED_KEY != 0 {
             to.key.map_or(Bytes::None, |(start, end)| Bytes::Key(start, end))
         } else if marks & NO_KEY != 0 {
             Bytes::None
         } else {
-            Bytes::Arena(start, key_end)
+            Bytes::Arena(begin, key_end)
         };
         let value = if marks & NULL_VALUE != 0 { Bytes::None } else { Bytes::Arena(key_end, value_end) };
         let topic =
@@ -161,12 +180,8 @@ pub(crate) fn take(
                 key: schemas.key.filter(|_| matches!(key, Bytes::Arena(..))),
                 value: schemas.value.filter(|_| matches!(value, Bytes::Arena(..))),
             },
-            first_header: (header_base + header) as u32,
+            headers: ((header_base + first_header) as u32, (header_base + header) as u32),
         });
-        while answer.headers.record_of.get(header).is_some_and(|record| *record as usize <= index) {
-            header += 1;
-        }
-        start = value_end;
     }
     take_headers(answer.headers, out);
     if out.arena.is_empty() {
@@ -230,10 +245,10 @@ mod tests {
         out.keys.extend_from_slice(b"rk");
         // Twice, as when a batch passes in parts.
         for part in 0..2 {
-            let ids = check(&good(), 2, &topics).map_err(|_| "refused").unwrap();
+            let ids = check(&good(), 2, 100, &topics).map_err(|_| "refused").unwrap();
             let to = Routed { topic: usual, partition: PartitionChoice::Hash(9), key: Some((0, 2)) };
             let address = |change| Address { to, schemas, origin: part * 10 + change as u32 };
-            assert!(take(good(), &ids, address, &mut out).is_ok());
+            assert!(take(good(), &ids, &[], address, &mut out).is_ok());
         }
         let seen: Vec<_> = out
             .iter()
@@ -253,6 +268,26 @@ mod tests {
         // Only what the module wrote itself is in its schema.
         let seen: Vec<_> = out.iter().take(3).map(|record| record.schemas).collect();
         assert_eq!(seen, [schemas, Schemas { key: None, ..schemas }, Schemas::default()]);
+    }
+
+    #[test]
+    fn records_of_a_faulty_change_are_left_out_with_their_headers() {
+        let topics = TopicTable::new();
+        let to = Routed { topic: topics.intern("usual").unwrap(), partition: PartitionChoice::Hash(9), key: None };
+        let ids = check(&good(), 2, 100, &topics).unwrap();
+        let seen = |faulty: &[u32]| {
+            let mut out = Records::new();
+            let address = |change| Address { to, schemas: Schemas::default(), origin: change as u32 };
+            take(good(), &ids, faulty, address, &mut out).unwrap();
+            let row = |r: crate::Record<'_>| (r.change, r.value.map(<[u8]>::to_vec), r.headers().count());
+            out.iter().map(row).collect::<Vec<_>>()
+        };
+        assert_eq!(seen(&[1]), [(0, Some(b"v1".to_vec()), 1)]);
+        assert_eq!(seen(&[0]), [(1, Some(b"v2".to_vec()), 0), (1, None, 2)]);
+        assert!(seen(&[0, 1]).is_empty());
+        // Three records and three headers.
+        assert!(check(&good(), 2, 6, &topics).is_ok());
+        assert!(matches!(check(&good(), 2, 5, &topics), Err(Reject(_, Some(LimitKind::Records)))));
     }
 
     #[test]
@@ -282,7 +317,7 @@ mod tests {
             let mut bad = good();
             spoil(&mut bad);
             // The second is still in order: record 1 then belongs to change 0.
-            assert_eq!(matches!(check(&bad, 2, &topics), Err(Reject::Bad(_))), n != 1, "{n}: {bad:?}");
+            assert_eq!(matches!(check(&bad, 2, 100, &topics), Err(Reject(..))), n != 1, "{n}: {bad:?}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The module writes only the cells that are new; everything else of a rewritten row is copied here.
 
-use super::{check_faults, check_rising};
+use super::check_rising;
 use crate::contract::{map, types};
 use crate::stage::Reject;
 use crate::view::{Interest, View, clear};
@@ -110,15 +110,19 @@ impl Written {
         self.first.clear();
     }
 
-    /// Checks an answer for some changes (their rewrites and marks) and takes it.
-    pub(crate) fn accept(&mut self, answer: &map::Mapped, changes: &[(&Rewrite, u8)]) -> Result<(), Reject> {
-        check_faults(&answer.faults, changes.len())?;
+    /// Checks an answer for some changes (their rewrites and marks) and takes it; faulty changes (rising) have no cells.
+    pub(crate) fn accept(
+        &mut self,
+        answer: &map::Mapped,
+        changes: &[(&Rewrite, u8)],
+        faulty: &[u32],
+    ) -> Result<(), Reject> {
         check_cells(answer)?;
         if self.data.len() + answer.data.len() > END_MASK as usize {
             return Err(Reject::bad("data", "the batch would pass what 30 bits address"));
         }
         let (taken, first_cell) = (self.first.len(), self.ends.len());
-        let cells = self.place(answer, changes).and_then(|cells| match answer.ends.len() {
+        let cells = self.place(answer, changes, faulty).and_then(|cells| match answer.ends.len() {
             found if found == cells => Ok(()),
             found => Err(Reject::bad("ends", format_args!("{found} cells where {cells} belong"))),
         });
@@ -134,12 +138,17 @@ impl Written {
     }
 
     /// Notes where each change's cells begin; how many cells the answer must have.
-    fn place(&mut self, answer: &map::Mapped, changes: &[(&Rewrite, u8)]) -> Result<usize, Reject> {
+    fn place(&mut self, answer: &map::Mapped, changes: &[(&Rewrite, u8)], faulty: &[u32]) -> Result<usize, Reject> {
         let first_cell = self.ends.len();
         let mut cells = 0;
         let mut dropped = answer.dropped.iter().map(|index| *index as usize).peekable();
         for (index, (rewrite, bits)) in changes.iter().enumerate() {
-            if dropped.next_if_eq(&index).is_some() {
+            let is_dropped = dropped.next_if_eq(&index).is_some();
+            if !faulty.is_empty() && faulty.binary_search(&(index as u32)).is_ok() {
+                self.first.push(DROPPED);
+                continue;
+            }
+            if is_dropped {
                 if !rewrite.may_drop {
                     let why = format_args!("index {index} is of a table whose plan does not say that it may drop");
                     return Err(Reject::bad("dropped", why));
@@ -160,7 +169,12 @@ impl Written {
         }
     }
 
-    /// True where the module dropped this change.
+    /// Notes a change that was asked about and has no answer: it is dropped.
+    pub(crate) fn nothing(&mut self) {
+        self.first.push(DROPPED);
+    }
+
+    /// True where the module dropped this change, or it is set aside.
     pub(crate) fn dropped(&self, asked: usize) -> bool {
         self.first.get(asked) == Some(&DROPPED)
     }

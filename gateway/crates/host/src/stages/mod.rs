@@ -8,22 +8,7 @@ pub(crate) mod format;
 pub(crate) mod map;
 pub(crate) mod route;
 
-use crate::contract::types;
 use crate::stage::Reject;
-
-/// The first change a module gives up on, if any. Rising order is not asked of it.
-pub(crate) fn check_faults(faults: &[types::Fault], changes: usize) -> Result<(), Reject> {
-    let mut first: Option<&types::Fault> = None;
-    for fault in faults {
-        if fault.index as usize >= changes {
-            return Err(Reject::bad("faults", format_args!("index {} of {changes} changes", fault.index)));
-        }
-        if first.is_none_or(|earlier| fault.index < earlier.index) {
-            first = Some(fault);
-        }
-    }
-    first.map_or(Ok(()), |fault| Err(Reject::Fault { index: fault.index as usize, message: fault.message.clone() }))
-}
 
 /// Checks that a list has one element per change (or record).
 pub(crate) fn check_length(field: &str, length: usize, expected: usize) -> Result<(), Reject> {

@@ -7,5 +7,6 @@ mod golden;
 mod hostile;
 mod loading;
 mod model;
+mod policy;
 mod rows;
 mod stages;

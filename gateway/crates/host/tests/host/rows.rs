@@ -110,7 +110,7 @@ fn module(cell: &OnceLock<Arc<Module>>, name: &str, bytes: &[u8]) -> Arc<Module>
 }
 
 fn stage(name: &str, module: Arc<Module>, config: &str) -> StageSpec {
-    StageSpec { name: name.into(), module, config_json: config.into() }
+    StageSpec::new(name, module, config)
 }
 
 pub fn probe(name: &str, config: &str) -> StageSpec {

@@ -9,9 +9,9 @@ mod pack;
 mod read;
 mod write;
 
-pub use pack::{BATCH_CHANGES, Pack, Packer, Step};
+pub use pack::{BATCH_CHANGES, Pack, Packer, Step, append};
 pub use read::{EventsError, LINE_LIMIT, Reader, open};
-pub use write::{Writer, relation_json};
+pub use write::{Writer, change_of, event_json, relation_json};
 pub(crate) use write::{text_json, value_json};
 
 use millrace_batch::{ChangeStamp, Commit, Relation};

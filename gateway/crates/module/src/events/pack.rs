@@ -112,8 +112,8 @@ impl<R: BufRead> Iterator for Packer<R> {
     }
 }
 
-/// Appends a change; false, and nothing appended, where the batch cannot hold it.
-fn append(batch: &mut Batch, change: &Change) -> bool {
+/// Appends a change with its cells; false, and nothing appended, where the batch cannot hold it.
+pub fn append(batch: &mut Batch, change: &Change) -> bool {
     batch.begin_change(change.stamp);
     batch.set_csn(change.csn);
     for cell in change.new.iter().chain(&change.old).flatten() {

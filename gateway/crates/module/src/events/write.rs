@@ -23,28 +23,7 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// Those of the output.
     pub fn event(&mut self, event: &Event) -> io::Result<()> {
-        let line = match event {
-            Event::Capture(capture) => json!({ "capture": capture }),
-            Event::Config(config) => json!({ "config": config }),
-            Event::Now(now) => json!({ "now": now }),
-            Event::Relation(relation) => {
-                let mut table = Map::new();
-                table.insert("id".into(), relation.id.into());
-                table.extend(relation_json(relation));
-                json!({ "relation": table })
-            }
-            Event::Change(change) => {
-                let image = |image: &Option<Vec<Value>>| {
-                    image.as_ref().map(|cells| cells.iter().map(value_json).collect::<Json>())
-                };
-                change_json(change, image(&change.new), image(&change.old))
-            }
-            Event::Commit(commit) => json!({ "commit": {
-                "commit_lsn": commit.commit_lsn.0, "end_lsn": commit.end_lsn.0, "xid": commit.xid,
-                "commit_time": commit.commit_time, "next_id": commit.next_id,
-            } }),
-        };
-        writeln!(self.out, "{line}")
+        writeln!(self.out, "{}", event_json(event))
     }
 
     /// Ends the output.
@@ -54,6 +33,30 @@ impl<W: Write> Writer<W> {
     pub fn finish(mut self) -> io::Result<W> {
         self.out.flush()?;
         Ok(self.out)
+    }
+}
+
+/// The line of an event: an object with one key.
+pub fn event_json(event: &Event) -> Json {
+    match event {
+        Event::Capture(capture) => json!({ "capture": capture }),
+        Event::Config(config) => json!({ "config": config }),
+        Event::Now(now) => json!({ "now": now }),
+        Event::Relation(relation) => {
+            let mut table = Map::new();
+            table.insert("id".into(), relation.id.into());
+            table.extend(relation_json(relation));
+            json!({ "relation": table })
+        }
+        Event::Change(change) => {
+            let image =
+                |image: &Option<Vec<Value>>| image.as_ref().map(|cells| cells.iter().map(value_json).collect::<Json>());
+            change_json(change, image(&change.new), image(&change.old))
+        }
+        Event::Commit(commit) => json!({ "commit": {
+            "commit_lsn": commit.commit_lsn.0, "end_lsn": commit.end_lsn.0, "xid": commit.xid,
+            "commit_time": commit.commit_time, "next_id": commit.next_id,
+        } }),
     }
 }
 
@@ -136,7 +139,7 @@ fn change_json(
 }
 
 /// One change of a batch as an event.
-pub(crate) fn change_of(batch: &Batch, change: usize) -> super::Change {
+pub fn change_of(batch: &Batch, change: usize) -> super::Change {
     let bits = batch.marks()[change];
     let image = |bit: u8, cells: u16, cell: &dyn Fn(usize) -> Value| {
         (bits & bit != 0).then(|| (0..usize::from(cells)).map(cell).collect())

@@ -1,12 +1,14 @@
 //! A module with all four stages that does as its configuration says, so that tests of the host can have any plan and any mischief.
 //!
-//! The configuration is clauses separated by `;`:
+//! The configuration is clauses separated by `;`, in a task as `config = { do = "..." }`; there may be several of `on`:
 //!
 //! ```text
 //! refuse TEXT            init fails with TEXT
-//! announce BEHAVIOUR     when told of a table: loop, panic, refuse
-//! on ID BEHAVIOUR        when a batch holds the change with this id (`*`: always): loop, panic, bomb, huge, log, fault, short, over,
-//!                        count (adds the number of changes to the counter `rows`)
+//! init BEHAVIOUR         init does it: loop, panic, bomb, recurse, descend, log, flood
+//! announce BEHAVIOUR     when told of a table: as for init, or refuse
+//! on WHICH BEHAVIOUR     when a batch holds a change with this id (`*`: any, `%N`: a multiple of N): as for init, or fault (each such
+//!                        change), count (adds the number of changes to the counter `rows`), and answers that are wrong: short, over,
+//!                        back, huge, utf8, topic, partition, million
 //! plan ...               per stage, see there; SELECTION is - (nothing), k (key), * (all) or indexes like 0,2
 //! ```
 
@@ -44,9 +46,14 @@ impl describe::Guest for Probe {
 
 fn init(config: &str) -> Result<(), String> {
     std::panic::set_hook(Box::new(|info| log(0, &info.to_string())));
+    // A task gives its configuration as an object: the text is its only value.
+    let config = config.strip_prefix("{\"do\":\"").and_then(|rest| rest.strip_suffix("\"}")).unwrap_or(config);
     let clauses: Vec<Vec<String>> =
         config.split(';').map(|clause| clause.split_whitespace().map(str::to_owned).collect()).collect();
     CLAUSES.set(clauses);
+    if let Some(words) = clause("init") {
+        wreck(&words[0]);
+    }
     match clause("refuse") {
         Some(words) => Err(words.join(" ")),
         None => Ok(()),
@@ -61,11 +68,10 @@ fn clause(name: &str) -> Option<Vec<String>> {
 }
 
 fn announced() -> Result<Vec<String>, String> {
-    match clause("announce").as_deref().and_then(<[String]>::first).map(String::as_str) {
-        Some("loop") => spin(),
-        Some("panic") => panic!("told to panic"),
-        Some(_) => return Err("told to refuse".into()),
-        None => {}
+    if let Some(words) = clause("announce")
+        && !wreck(&words[0])
+    {
+        return Err("told to refuse".into());
     }
     Ok(clause("plan").unwrap_or_default())
 }
@@ -92,9 +98,31 @@ fn spin() {
 
 /// Does the mischief that needs no answer; the name of the one that does.
 fn mischief(batch: &Batch, faults: &mut Vec<Fault>) -> Option<String> {
-    let words = clause("on")?;
-    let (id, behaviour) = (&words[0], words[1].as_str());
-    let index = if id == "*" { 0 } else { batch.ids.iter().position(|found| found.to_string() == *id)? };
+    let all = CLAUSES.with_borrow(|clauses| clauses.clone());
+    let mut answer = None;
+    for words in all.iter().filter(|words| words.first().is_some_and(|word| word == "on")) {
+        let (which, behaviour) = (words[1].as_str(), words[2].as_str());
+        let hit = |id: u64| match which.strip_prefix('%') {
+            Some(modulus) => id % modulus.parse::<u64>().unwrap() == 0,
+            None => which == "*" || id.to_string() == which,
+        };
+        let hits: Vec<usize> = (0..batch.ids.len()).filter(|index| hit(batch.ids[*index])).collect();
+        if hits.is_empty() {
+            continue;
+        }
+        if behaviour == "fault" {
+            faults.extend(hits.iter().map(|index| Fault { index: *index as u32, message: "told to\nfault".into() }));
+        } else if behaviour == "count" {
+            counter::add("rows", batch.ids.len() as u64);
+        } else if !wreck(behaviour) {
+            answer = Some(behaviour.to_owned());
+        }
+    }
+    answer
+}
+
+/// Mischief that is the same everywhere; false where there is none of this name.
+fn wreck(behaviour: &str) -> bool {
     match behaviour {
         "loop" => spin(),
         "panic" => panic!("told to panic"),
@@ -104,12 +132,35 @@ fn mischief(batch: &Batch, faults: &mut Vec<Fault>) -> Option<String> {
                 kept.push(std::hint::black_box(vec![1; 1 << 20]));
             }
         }
+        "recurse" => {
+            std::hint::black_box(recurse(1));
+        }
+        "descend" => {
+            std::hint::black_box(descend(1));
+        }
         "log" => (0..1000).for_each(|n| log(2, &format!("line {n}"))),
-        "count" => counter::add("rows", batch.ids.len() as u64),
-        "fault" => faults.push(Fault { index: index as u32, message: "told to\nfault".into() }),
-        other => return Some(other.to_owned()),
+        "flood" => (0..3000).for_each(|_| log(2, &"x".repeat(1 << 16))),
+        _ => return false,
     }
-    None
+    true
+}
+
+/// Recursion that uses up the host's stack for guests.
+fn descend(n: u64) -> u64 {
+    if n == u64::MAX { 0 } else { descend(std::hint::black_box(n) + 1).wrapping_mul(3).wrapping_add(n) }
+}
+
+/// Recursion that uses up the stack in the module's own memory.
+#[allow(unconditional_recursion)]
+fn recurse(n: u64) -> u64 {
+    let here = std::hint::black_box([n; 16]);
+    here[0] + recurse(std::hint::black_box(n + 1)) + here[15]
+}
+
+/// Text that is none.
+fn not_utf8() -> String {
+    // SAFETY: none; this is what the host must survive.
+    unsafe { String::from_utf8_unchecked(vec![b't', 0xff, 0xfe]) }
 }
 
 /// A cell as `N`, `U`, or `T` with length and bytes.

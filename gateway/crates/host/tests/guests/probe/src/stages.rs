@@ -31,6 +31,7 @@ impl filter::Guest for Probe {
         match mischief(&batch, &mut faults).as_deref() {
             Some("short") => keep.truncate(keep.len() - 1),
             Some("over") => keep.push(255),
+            Some("back") => *keep.last_mut().unwrap() |= 128,
             Some("huge") => keep = vec![0; 80 << 20],
             _ => {}
         }
@@ -72,8 +73,12 @@ impl map::Guest for Probe {
         let written = plan[1].split(',').filter(|source| *source == "-1").count();
         let modulus: u64 = plan[4].parse().unwrap();
         let mut out = map::Mapped { data: Vec::new(), ends: Vec::new(), dropped: Vec::new(), faults: Vec::new() };
+        let mischief = mischief(&batch, &mut out.faults);
         for change in 0..batch.ids.len() {
             let id = batch.ids[change];
+            if out.faults.iter().any(|fault| fault.index as usize == change) {
+                continue;
+            }
             if modulus != 0 && id % modulus == 0 {
                 out.dropped.push(change as u32);
                 continue;
@@ -93,9 +98,10 @@ impl map::Guest for Probe {
                 }
             }
         }
-        match mischief(&batch, &mut out.faults).as_deref() {
+        match mischief.as_deref() {
             Some("short") => drop(out.ends.pop()),
             Some("over") => out.dropped.push(batch.ids.len() as u32),
+            Some("back") => out.ends[0] = (1 << 30) - 1,
             Some("huge") => out.data = vec![0; 80 << 20],
             _ => {}
         }
@@ -152,7 +158,15 @@ impl route::Guest for Probe {
         match mischief(&batch, &mut out.faults).as_deref() {
             Some("short") => drop(out.partitions.pop()),
             Some("over") => out.topic_of[0] = 3,
+            Some("back") => out.hash_ends[0] = u32::MAX,
             Some("huge") => out.arena = vec![0; 80 << 20],
+            Some("utf8") => out.topics[0] = crate::not_utf8(),
+            Some("topic") => out.topics[0] = "no/topic".into(),
+            Some("partition") => {
+                out.partitions.fill(4_000_000);
+                out.hash_ends.fill(0);
+                out.arena.clear();
+            }
             _ => {}
         }
         out
@@ -235,6 +249,18 @@ impl format::Guest for Probe {
         match mischief(&batch, &mut out.faults).as_deref() {
             Some("short") => drop(out.marks.pop()),
             Some("over") => out.changes.fill(batch.ids.len() as u32),
+            Some("back") => out.value_ends[0] = u32::MAX,
+            Some("utf8") => out.topics[0] = crate::not_utf8(),
+            Some("topic") => out.topics[0] = "no/topic".into(),
+            Some("million") => {
+                for _ in 0..1_000_000 {
+                    out.changes.push(batch.ids.len() as u32 - 1);
+                    out.key_ends.push(out.arena.len() as u32);
+                    out.value_ends.push(out.arena.len() as u32);
+                    out.topic_of.push(-1);
+                    out.marks.push(1);
+                }
+            }
             Some("huge") => out.arena = vec![0; 80 << 20],
             _ => {}
         }
