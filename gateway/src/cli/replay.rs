@@ -110,7 +110,7 @@ fn assembled(paths: &[PathBuf], configs: &[String]) -> Result<(ChainSpec, HostEn
     let engine = HostEngine::new(limits, task::module_cache().as_deref())?;
     let default = |name: &str, bytes: &[u8]| -> Result<StageSpec, ToolError> {
         let module = Arc::new(Module::load(&engine, name, bytes, None)?);
-        Ok(StageSpec { name: name.to_owned(), module, config_json: "{}".to_owned() })
+        Ok(StageSpec::new(name, module, "{}"))
     };
     let mut spec = ChainSpec {
         filters: Vec::new(),
@@ -124,7 +124,7 @@ fn assembled(paths: &[PathBuf], configs: &[String]) -> Result<(ChainSpec, HostEn
         let config_json = configs.get(number).map_or(Ok("{}".to_owned()), |config| module::config(config))?;
         for kind in StageKind::ALL.into_iter().filter(|kind| module.exports(*kind)) {
             let (name, module, config_json) = (located.name.clone(), module.clone(), config_json.clone());
-            let stage = StageSpec { name, module, config_json };
+            let stage = StageSpec::new(name, module, config_json);
             match kind {
                 StageKind::Filter => spec.filters.push(stage),
                 StageKind::Map => spec.maps.push(stage),

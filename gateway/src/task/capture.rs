@@ -99,7 +99,7 @@ pub async fn capture(
         next_id: 1,
     };
     let relations = RelationLog::new();
-    let decoder = source::decoder(task, &encoding, start, relations.clone())?;
+    let decoder = source::decoder(task, &encoding, start, relations.clone(), &Arc::new(source::spill(task)))?;
     ready();
     let mut session = Session { decoder, catalogue, relations, confirm, batch: Batch::new(0) };
     let over = async {

@@ -103,7 +103,9 @@ fn a_table_of_every_node_made_later_comes_once() {
     scene.task.set("objects.include", "[\"sales.orders\", \"sales.currencies\"]");
     let (mut gateway, _) = scene.start();
     let table = millrace_gaussdb_sim::Table::new("sales", "currencies", &[("code", "text"), ("name", "text")], 1);
-    scene.cluster.change_catalogue(|catalogue| catalogue.add(table.replicated()));
+    scene.cluster.change_catalogue(|catalogue| {
+        catalogue.add(table.replicated());
+    });
     let table = scene.cluster.catalogue().table("sales", "currencies").expect("the table").clone();
     let new = vec![Some("eur".into()), Some("Euro".into())];
     scene.cluster.commit_everywhere(&[RowChange { table, op: Op::Insert, new, old: Vec::new() }]);
