@@ -1,5 +1,7 @@
 //! `millrace module` and `replay` from outside: what they answer, how they end, and that the documents' commands work.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail loudly, in its helpers too")]
+
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -201,7 +201,10 @@ impl Usage {
 
 /// The numbers of a process.
 #[derive(Debug, Default)]
-pub(crate) struct Usages(Mutex<BTreeMap<(StageKind, Arc<str>), Arc<Usage>>>);
+pub(crate) struct Usages(Mutex<BTreeMap<UsageKey, Arc<Usage>>>);
+
+/// Stage and name of the module.
+type UsageKey = (StageKind, Arc<str>);
 
 impl Usages {
     pub(crate) fn of(&self, stage: StageKind, module: &Arc<str>) -> Arc<Usage> {

@@ -103,7 +103,7 @@ fn moment(value: &str, noise: &mut Noise) -> String {
     }
     let date = format!("{}{:02}-{:02}-{:02}", &value[..2], noise.below(100), 1 + noise.below(12), 1 + noise.below(28));
     // Year 0 does not exist.
-    let date = if date.starts_with("0000") { format!("0001{}", &date[4..]) } else { date };
+    let date = date.strip_prefix("0000").map(|rest| format!("0001{rest}")).unwrap_or(date);
     date + &clock(&value[10..], noise)
 }
 
