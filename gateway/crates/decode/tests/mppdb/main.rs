@@ -10,3 +10,4 @@ mod recording;
 mod records;
 mod stream;
 mod styles;
+mod whole;
