@@ -261,10 +261,10 @@ bool mr_json_string(mr_buf *out, mr_text text);
 void mr_json_int(mr_buf *out, int64_t value);
 void mr_json_uint(mr_buf *out, uint64_t value);
 
-/* Member names made ready once: `,"name":` each. */
+/* Member names made ready once: `,"name":"` each. `bytes`: of all of them. */
 typedef struct {
   mr_text *names;
-  uint32_t len;
+  uint32_t len, bytes;
 } mr_members;
 
 /* For all columns of a table, kept. */

@@ -103,41 +103,75 @@ void mr_json_int(mr_buf *out, int64_t value) {
 }
 
 mr_members mr_members_of(const mr_relation *table) {
-  mr_members members = {mr_keep(table->columns.len * sizeof(mr_text)), table->columns.len};
+  mr_members members = {mr_keep(table->columns.len * sizeof(mr_text)), table->columns.len, 0};
   for (uint32_t i = 0; i < members.len; i++) {
     mr_buf name = {0};
     byte(&name, ',');
     /* The host checked that names are UTF-8. */
     mr_json_string(&name, table->columns.ptr[i].name);
-    byte(&name, ':');
+    mr_put(&name, MR_TEXT(":\""));
     members.names[i] = mr_keep_text(mr_text_of(&name));
+    members.bytes += name.len;
   }
   return members;
 }
 
-/* For short texts whose block has bytes to spare: copies whole steps. */
-static inline void steps(mr_buf *out, mr_text text) {
-  mr_grow(out, text.len + 16);
-  uint8_t *to = out->ptr + out->len;
+/* Copies whole steps; the text's block has bytes to spare, and so has what `to` points into. */
+static inline uint8_t *steps(uint8_t *to, mr_text text) {
   for (uint32_t i = 0; i < text.len; i += 16) wasm_v128_store(to + i, wasm_v128_load(text.ptr + i));
-  out->len += text.len;
+  return to + text.len;
+}
+
+/* Copies a text without escapes; null where it has something to escape, or is not ASCII. */
+static inline uint8_t *plain(uint8_t *to, const uint8_t *from, uint32_t left) {
+  v128_t bad = wasm_i8x16_splat(0), quote = wasm_i8x16_splat('"'), slash = wasm_i8x16_splat('\\'), low = wasm_i8x16_splat(0x20);
+  /* Signed: bytes beyond ASCII are below the space, too. */
+#define JUDGED(step) wasm_v128_or(wasm_i8x16_lt(step, low), wasm_v128_or(wasm_i8x16_eq(step, quote), wasm_i8x16_eq(step, slash)))
+  for (; left >= 16; left -= 16, from += 16, to += 16) {
+    v128_t step = wasm_v128_load(from);
+    wasm_v128_store(to, step);
+    bad = wasm_v128_or(bad, JUDGED(step));
+  }
+  v128_t step = wasm_v128_load(from);
+  wasm_v128_store(to, step);
+  /* What stands behind the text is not judged. */
+  uint32_t rest = wasm_i8x16_bitmask(JUDGED(step)) & ((1u << left) - 1);
+#undef JUDGED
+  return rest || wasm_v128_any_true(bad) ? 0 : to + left;
 }
 
 int32_t mr_json_object(mr_buf *out, const mr_members *members, const mr_image *image) {
-  uint32_t opening = out->len;
-  for (uint32_t i = 0; i < members->len; i++) {
-    mr_cell cell = mr_get(image, i);
-    if (cell.kind == MR_UNSENT) continue;
-    steps(out, members->names[i]);
-    if (cell.kind == MR_NULL) {
-      steps(out, MR_TEXT("null\0\0\0\0\0\0\0\0\0\0\0\0"));
-      out->len -= 12;
+  static const uint8_t null[16] = "null";
+  uint32_t cells = members->len < image->cells ? members->len : image->cells, opening = out->len;
+  const uint32_t *ends = image->batch->ends.ptr + image->first;
+  const uint8_t *data = image->batch->data.ptr;
+  uint32_t start = image->first ? ends[-1] & MR_END : 0;
+  /* Room for the whole row, were all of it plain: names, quotes, null, a last step. */
+  uint32_t need = (cells ? (ends[cells - 1] & MR_END) - start : 0) + members->bytes + 8 * cells + 32;
+  mr_grow(out, need);
+  uint8_t *to = out->ptr + opening;
+  for (uint32_t i = 0; i < cells; i++) {
+    uint32_t end = ends[i];
+    mr_text name = members->names[i], text = {data + start, (end & MR_END) - start};
+    start = end & MR_END;
+    if (end & MR_END_UNSENT) continue;
+    to = steps(to, name);
+    if (end & MR_END_NULL) {
+      wasm_v128_store(--to, wasm_v128_load(null));
+      to += 4;
       continue;
     }
-    byte(out, '"');
-    if (!escaped(out, cell.text)) return i;
-    byte(out, '"');
+    uint8_t *behind = plain(to, text.ptr, text.len);
+    if (!behind) {
+      out->len = to - out->ptr;
+      if (!escaped(out, text)) return i;
+      mr_grow(out, need);
+      behind = out->ptr + out->len;
+    }
+    *behind = '"';
+    to = behind + 1;
   }
+  out->len = to - out->ptr;
   /* The comma of the first becomes the opening brace. */
   if (out->len == opening) byte(out, '{');
   else out->ptr[opening] = '{';
