@@ -27,5 +27,9 @@ cp "${MILLRACE_WIT:-$kit/../../wit/next}"/*.wit "$work/wit/deps/transform/"
 } >"$work/wit/world.wit"
 mkdir -p "$(dirname "$out")"
 name=$(basename "$source" .py)
-"$tool" --quiet --wit-path "$work/wit" --world module componentize --stub-wasi -p "$(dirname "$source")" -p "$kit" -o "$out" "$name"
+# Copies, since the build leaves compiled files beside what it imports.
+mkdir "$work/app"
+cp "$kit"/*.py "$work/app/"
+(cd "$(dirname "$source")" && find . -name '*.py' -not -path './kit/*' -exec cp --parents -t "$work/app" {} +)
+"$tool" --quiet --wit-path "$work/wit" --world module componentize --stub-wasi -p "$work/app" -o "$out" "$name"
 say "$out $(stat -c %s "$out") bytes"
