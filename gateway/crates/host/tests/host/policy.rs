@@ -33,7 +33,7 @@ fn changes(ids: impl Iterator<Item = u64>) -> Vec<Change> {
     let change = |id: u64| {
         let text = format!("row {id}");
         let insert = Change::insert(id, 7, &["key", &text]);
-        let old = (id % 2 == 0).then(|| vec!["key".into(), text.as_str().into()]);
+        let old = id.is_multiple_of(2).then(|| vec!["key".into(), text.as_str().into()]);
         Change { old, ..insert }
     };
     ids.map(change).collect()
