@@ -45,8 +45,10 @@ fn codes(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// Pairs that are no code and mend: a column, and names of metrics with their help.
-const OTHERS: [&str; 3] = ["system_identifier", "module_call", "module_call_max"];
+/// Pairs that are no code and mend.
+const OTHERS: [&str; 1] = ["system_identifier"];
+/// Has names of metrics beside their help, and no codes.
+const NO_CODES: &str = "observe/modules.rs";
 
 #[test]
 fn every_code_has_a_row_and_every_row_one_code() {
@@ -63,6 +65,9 @@ fn every_code_has_a_row_and_every_row_one_code() {
     let mut missing = Vec::new();
     let mut seen = 0;
     for (path, text) in files.iter().filter(|(_, text)| text.contains("Failure")) {
+        if path.ends_with(NO_CODES) {
+            continue;
+        }
         for code in codes(text).into_iter().filter(|code| !OTHERS.contains(&code.as_str())) {
             seen += 1;
             if !rows.contains_key(code.as_str()) {

@@ -193,8 +193,8 @@ mod tests {
     fn the_same_seed_is_the_same_day_and_has_everything_in_it() {
         for seed in [1, 2, 3, fastrand::u64(..)] {
             println!("seed {seed}");
-            let steps: Vec<Step> = Day::new(seed, 300).collect();
-            assert!(steps == Day::new(seed, 300).collect::<Vec<_>>());
+            let steps: Vec<Step> = Day::new(seed, 3_000).collect();
+            assert!(steps == Day::new(seed, 3_000).collect::<Vec<_>>());
             let mut ops = std::collections::BTreeSet::new();
             let (mut changes, mut rolled_back, mut overlapping, mut moved) = (0, 0, 0, 0);
             for step in steps {
@@ -217,7 +217,7 @@ mod tests {
                     }
                 }
             }
-            assert!(changes >= 300, "{changes}");
+            assert!(changes >= 3_000, "{changes}");
             assert!(rolled_back > 0 && overlapping > 0 && moved > 0, "{rolled_back} {overlapping} {moved}");
             for table in [CUSTOMERS, ORDERS, ITEMS, PAYMENTS] {
                 assert!(ops.contains(&(table, "INSERT")));
