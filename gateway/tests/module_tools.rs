@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_millrace");
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository")
 }
 
 fn prebuilt(name: &str) -> String {
@@ -17,14 +17,14 @@ fn prebuilt(name: &str) -> String {
 }
 
 fn millrace(args: &[&str]) -> Output {
-    Command::new(PROGRAM).args(args).env_remove("XDG_CACHE_HOME").output().unwrap()
+    Command::new(PROGRAM).args(args).env_remove("XDG_CACHE_HOME").output().expect("an output")
 }
 
 /// The answer of a command with `--json`, and its exit code.
 fn asked(args: &[&str]) -> (Value, i32) {
     let out = millrace(&[args, &["--json"]].concat());
     let answer = serde_json::from_slice(&out.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}: {out:?}"));
-    (answer, out.status.code().unwrap())
+    (answer, out.status.code().expect("an exit code"))
 }
 
 /// The code of a failure; it is definite and says what mends it.
@@ -49,17 +49,23 @@ fn every_golden_file_of_the_modules_that_ship_holds_in_the_component() {
         let (surface, code) = asked(&["module", "inspect", &text(&path)]);
         assert_eq!((code, &surface["refused"]), (0, &Value::Null), "{surface}");
         let stages = surface["stages"].as_array().unwrap();
+        let mut held = 0;
         let grants: Vec<&str> = surface["grants"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         for stage in stages.iter().filter_map(Value::as_str) {
             // One with several stages has a folder for each.
             let folder = if stages.len() == 1 { golden.clone() } else { golden.join(stage) };
+            if stages.len() > 1 && !folder.exists() {
+                // The kit's type for several stages has all four; what one does not do, nobody asks of it.
+                continue;
+            }
             let mut args =
                 vec!["module", "test", path.to_str().unwrap(), "--stage", stage, "--golden", folder.to_str().unwrap()];
             grants.iter().for_each(|grant| args.extend(["--grant", grant]));
             let (answer, code) = asked(&args);
             assert_eq!(code, 0, "{name} {stage}: {answer:#}");
-            assert!(!answer["cases"].as_array().unwrap().is_empty(), "{name} {stage}");
+            held += answer["cases"].as_array().unwrap().len();
         }
+        assert!(held > 0, "{name}");
         modules += 1;
     }
     assert!(modules >= 3, "the defaults at least");
@@ -200,7 +206,7 @@ fn a_replay_gives_the_same_bytes_every_time() {
     assert_eq!((out.status.code(), String::from_utf8(out.stdout).unwrap()), (Some(0), format!("{digest}\n")));
     assert_eq!(asked(&[&replay[..], &["--expect", &"0".repeat(64)]].concat()).1, 5);
     // Another config is another digest, by a task file as well.
-    let html = [&replay[..], &["--config", r#"{"binary":"hex_upper"}"#]].concat();
+    let html = [&replay[..], &["--config", r#"{"binary":"pg"}"#]].concat();
     assert_ne!(asked(&html).0["sha256"], answer["sha256"]);
     let folder = tempfile::tempdir().unwrap();
     let task = folder.path().join("t.toml");
@@ -288,14 +294,18 @@ fn guest_toolchain() -> Option<PathBuf> {
 /// Runs a script as the documents' reader would, with the program on the PATH.
 fn script(text: &str, folder: &Path) -> Output {
     let mut command = Command::new("bash");
-    let path = format!("{}:{}", Path::new(PROGRAM).parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let path = format!(
+        "{}:{}",
+        Path::new(PROGRAM).parent().expect("a folder").display(),
+        std::env::var("PATH").expect("PATH")
+    );
     command.args(["-euo", "pipefail", "-c", text]).current_dir(folder).env("PATH", path).env_remove("RUSTFLAGS");
     if let Some(rustc) = guest_toolchain().filter(|rustc| rustc != Path::new("rustc")) {
         command.env("MILLRACE_GUEST_RUSTC", rustc);
     }
     // The crates a module needs are those of this workspace, which are there; projects share what they compile.
     command.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", root().join("target/module-projects"));
-    command.output().unwrap()
+    command.output().expect("an output")
 }
 
 /// One test for all that compile guests: they share a target folder, whose lock would only make them wait for each other.

@@ -29,8 +29,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (name, paths) in SETS {
         let mut files = Vec::new();
         for path in paths {
-            println!("cargo:rerun-if-changed={}", root.join(path).display());
-            collect(&root.join(path), &mut files)?;
+            let path = root.join(path);
+            // A path that is not there would make every build a new one.
+            if path.exists() {
+                println!("cargo:rerun-if-changed={}", path.display());
+            }
+            collect(&path, &mut files)?;
         }
         files.sort();
         writeln!(
