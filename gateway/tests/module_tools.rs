@@ -325,6 +325,7 @@ fn a_new_project_builds_and_holds_and_the_ten_minutes_are_true() {
 
     let stages = "for stage in filter route format; do millrace module new my-$stage --stage $stage
         millrace module build my-$stage && millrace module test my-$stage; done
+        millrace module new my-c --lang c --stage map && millrace module build my-c && millrace module test my-c
         cd my-format && cargo test --offline --release --quiet";
     let out = script(stages, folder.path());
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
