@@ -12,4 +12,5 @@ pub mod demo;
 pub mod failpoint;
 pub mod observe;
 pub mod pipeline;
+pub mod swap;
 pub mod task;

@@ -76,6 +76,21 @@ impl Gateway {
         http::get(self.address()?, path).ok()
     }
 
+    /// Sends a request with a JSON body to its HTTP port; gives the status and the JSON of the answer.
+    pub fn send(&mut self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let text = if body.is_null() { String::new() } else { body.to_string() };
+        self.send_as(method, path, &[("Content-Type", "application/json")], text.as_bytes())
+    }
+
+    /// Sends a request to its HTTP port; gives the status and the JSON of the answer.
+    pub fn send_as(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, Value) {
+        let address = self.address().expect("the gateway listens");
+        let (code, body) = http::request(address, method, path, headers, body, Duration::from_secs(120))
+            .unwrap_or_else(|e| panic!("{method} {path}: {e}"));
+        let json = serde_json::from_str(&body).unwrap_or_else(|e| panic!("{method} {path} is no JSON ({e}): {body}"));
+        (code, json)
+    }
+
     /// `/v1/status`.
     pub fn status(&mut self) -> Value {
         let (code, body) = self.get("/v1/status").expect("the gateway answers");

@@ -1,9 +1,10 @@
-//! The HTTP endpoints: health, readiness, metrics, status.
+//! The HTTP endpoints: health, readiness, metrics, status, modules.
 //!
-//! Owns the listener, its bounds and the form of the answers. Reads [`Observe`] and nothing else; it changes nothing, so it
-//! needs no login, and it listens on the loopback interface unless the task file says otherwise.
+//! Owns the listener, its bounds and the form of the answers. What only reads needs no login; it listens on the loopback interface
+//! unless the task file says otherwise. Changing modules has a guard of its own.
 
 mod listener;
+mod modules;
 
 use std::{io::Write, net::SocketAddr, path::Path, sync::Arc};
 
@@ -21,14 +22,21 @@ use tokio::net::TcpListener;
 use crate::{
     config,
     observe::{Observe, State},
+    task::Swaps,
 };
 
 /// The endpoints, listening.
-#[derive(Debug)]
 pub struct Admin {
     listener: TcpListener,
     address: SocketAddr,
     observe: Arc<Observe>,
+    access: Option<Arc<modules::Access>>,
+}
+
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admin").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 impl Admin {
@@ -62,7 +70,13 @@ impl Admin {
             })?;
         }
         tracing::info!(code = "admin_listening", address = %address, "HTTP endpoints on http://{address}");
-        Ok(Admin { listener, address, observe })
+        Ok(Admin { listener, address, observe, access: None })
+    }
+
+    /// With the modules of a task: which run, and changing them. `config`: for the token.
+    pub fn with_modules(mut self, config: &config::Admin, swaps: Swaps) -> Admin {
+        self.access = Some(Arc::new(modules::Access { swaps, token: config.token.clone() }));
+        self
     }
 
     /// The address it listens on.
@@ -79,8 +93,13 @@ impl Admin {
             .route("/v1/status", get(status))
             .fallback(unknown)
             .with_state(self.observe);
+        let router = match self.access {
+            Some(access) => router.merge(modules::routes(access)),
+            None => router,
+        };
+        let service = router.into_make_service_with_connect_info::<listener::Peer>();
         // Serving a listener of ours ends only when it is dropped: accept errors are waited out.
-        let _ = axum::serve(listener::Bounded::new(self.listener), router).await;
+        let _ = axum::serve(listener::Bounded::new(self.listener), service).await;
     }
 }
 
@@ -126,8 +145,12 @@ async fn status(Shared(observe): Shared<Arc<Observe>>) -> Response {
 
 async fn unknown(uri: Uri) -> Response {
     let why = format!("there is no {}", uri.path());
-    let error =
-        Failure::definite("not_found", "answering a request", why, "GET /healthz, /readyz, /metrics or /v1/status");
+    let error = Failure::definite(
+        "not_found",
+        "answering a request",
+        why,
+        "GET /healthz, /readyz, /metrics, /v1/status or /v1/modules",
+    );
     (StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response()
 }
 
@@ -142,7 +165,7 @@ mod tests {
     }
 
     fn config(listen: &str, status_file: Option<std::path::PathBuf>) -> config::Admin {
-        config::Admin { listen: listen.parse().unwrap(), status_file }
+        config::Admin { listen: listen.parse().unwrap(), status_file, token: None }
     }
 
     fn ask(address: SocketAddr, request: &str) -> (u16, String) {

@@ -9,7 +9,7 @@ use crate::{
     admin::Admin,
     config::{OnHalt, SinkKind, Task},
     observe::{About, Observe, log},
-    task::{self, Outcome},
+    task::{self, Outcome, Swaps},
 };
 
 #[derive(Debug, Args)]
@@ -55,8 +55,9 @@ pub(super) fn run(options: &Options) -> Exit {
 
 async fn serve(task: Task, options: &Options) -> Exit {
     let observe = Arc::new(Observe::new(about(&task)));
+    let swaps = Swaps::new(&task, observe.clone());
     let admin = match Admin::bind(&task.admin, observe.clone()).await {
-        Ok(admin) => admin,
+        Ok(admin) => admin.with_modules(&task.admin, swaps.clone()),
         Err(failure) => {
             observe.halted(&failure);
             return Exit::Definite;
@@ -64,7 +65,7 @@ async fn serve(task: Task, options: &Options) -> Exit {
     };
     let endpoints = tokio::spawn(admin.serve());
     let report = tokio::spawn(observe.clone().report());
-    let outcome = task::run(task, Some(options.file.clone()), observe).await;
+    let outcome = task::run(task, Some(options.file.clone()), observe, swaps).await;
     // The status line goes before the last word, the endpoints after it.
     report.abort();
     let _ = report.await;

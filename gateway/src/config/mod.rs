@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 pub use address::{BrokerAddress, HostAddress};
 pub use dead_letters::DeadLetters;
 pub use decoding::{DataNode, DecodeStyle, Decoding, Heartbeat, Parallel, SpillConfig};
-pub use modules::{Grant, Limits, Module, Modules, OnError, Sha256};
+pub use modules::{Grant, Limits, Module, Modules, OnError, OnRestart, Sha256, Swap};
 pub use name::{Description, ILLEGAL_IN_OBJECT, Pattern, SlotName, SqlName, TaskName, TopicName, is_legal_topic};
 pub use policy::{PartitionPolicy, TopicPolicy};
 pub use problem::{Problem, Problems};
@@ -96,6 +96,7 @@ impl Task {
         let sink = &self.sink;
         let all = [
             ("source.password", &self.source.password),
+            ("admin.token", &self.admin.token),
             ("sink.password", &sink.password),
             ("sink.token", &sink.token),
             ("sink.trust_store_password", &sink.trust_store_password),

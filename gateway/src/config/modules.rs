@@ -185,6 +185,80 @@ impl Default for Limits {
     }
 }
 
+/// Which modules a start runs where others than the task file's were swapped in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnRestart {
+    /// Those that ran, while the task file says what it said then; where it does not, the start halts and says what differs.
+    #[default]
+    Refuse,
+    /// Those that ran, whatever the task file says.
+    Active,
+    /// Those the task file names, always.
+    Task,
+}
+
+/// `[modules.swap]`: how modules are changed while the task runs, and when a change is taken back by itself.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Swap {
+    /// How long a new version is on trial: batches it fails on are done by the version before it; 0s for no trial.
+    #[serde(default = "one_minute")]
+    pub trial: Span,
+    /// Batches a version on trial may trap on before it is rolled back.
+    #[serde(default = "three")]
+    pub max_traps: Bounded<0, 1_000_000>,
+    /// Batches it may not answer in time.
+    #[serde(default = "one")]
+    pub max_deadlines: Bounded<0, 1_000_000>,
+    /// Batches with a change it refuses and the version before it takes.
+    #[serde(default = "ten")]
+    pub max_errors: Bounded<0, 1_000_000>,
+    /// How long the stream may stand still for what was read to be acknowledged, before a swap that changes routing.
+    #[serde(default = "ten_seconds")]
+    pub drain_timeout: Span,
+    /// Swaps that may wait.
+    #[serde(default = "sixteen")]
+    pub queue: Bounded<1, 1024>,
+}
+
+fn one_minute() -> Span {
+    Span::secs(60)
+}
+
+fn ten_seconds() -> Span {
+    Span::secs(10)
+}
+
+fn one() -> Bounded<0, 1_000_000> {
+    Bounded::new(1)
+}
+
+fn three() -> Bounded<0, 1_000_000> {
+    Bounded::new(3)
+}
+
+fn ten() -> Bounded<0, 1_000_000> {
+    Bounded::new(10)
+}
+
+fn sixteen() -> Bounded<1, 1024> {
+    Bounded::new(16)
+}
+
+impl Default for Swap {
+    fn default() -> Swap {
+        Swap {
+            trial: one_minute(),
+            max_traps: three(),
+            max_deadlines: one(),
+            max_errors: ten(),
+            drain_timeout: ten_seconds(),
+            queue: sixteen(),
+        }
+    }
+}
+
 /// `[modules]`
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -192,6 +266,15 @@ pub struct Modules {
     /// Directory for compiled modules. Default: $XDG_CACHE_HOME/millrace; without that variable nothing is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
+    /// Directory for modules that are swapped in over HTTP. Default: $XDG_STATE_HOME/millrace/modules; without either only files are taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<PathBuf>,
+    /// Whether a changed module file is swapped in by itself.
+    #[serde(default)]
+    pub watch: bool,
+    /// What a start runs where modules were swapped in: refuse (where the task file has changed since), active or task.
+    #[serde(default)]
+    pub on_restart: OnRestart,
     /// What becomes of a change that a stage cannot handle, where the stage's module does not say: halt, dead-letter or skip.
     #[serde(default)]
     pub on_error: OnError,
@@ -210,6 +293,9 @@ pub struct Modules {
     /// What every module may use up.
     #[serde(default)]
     pub limits: Limits,
+    /// How modules are changed while the task runs.
+    #[serde(default)]
+    pub swap: Swap,
 }
 
 impl Modules {
@@ -240,5 +326,7 @@ impl Modules {
         problems.size("modules.limits.memory", limits.memory, Size::mib(1), Size::mib(4096));
         problems.size("modules.limits.output", limits.output, Size::kib(64), Size::mib(4096));
         problems.size("modules.limits.component", limits.component, Size::kib(64), Size::mib(512));
+        problems.span("modules.swap.trial", self.swap.trial, Span::secs(0), Span::secs(86_400));
+        problems.span("modules.swap.drain_timeout", self.swap.drain_timeout, Span::millis(10), Span::secs(600));
     }
 }

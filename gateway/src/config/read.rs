@@ -209,16 +209,18 @@ fn rebase(task: &mut Task, folder: &Path) {
         }
     };
     secret(&mut task.source.password);
+    secret(&mut task.admin.token);
     let sink = &mut task.sink;
     let secrets = [&mut sink.password, &mut sink.token, &mut sink.trust_store_password];
     let secrets = secrets.into_iter().chain([&mut sink.key_store_password, &mut sink.key_password]);
     secrets.for_each(secret);
     let modules = &mut task.modules;
-    let own: [&mut Option<PathBuf>; 12] = [
+    let own: [&mut Option<PathBuf>; 13] = [
         &mut task.source.root_cert,
         &mut task.source.client_cert,
         &mut task.source.client_key,
         &mut modules.cache,
+        &mut modules.store,
         &mut task.sink.ca,
         &mut task.sink.cert,
         &mut task.sink.key,

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Bounded, Problems, Size, Span};
+use super::{Bounded, Problems, SecretSource, Size, Span};
 
 /// What `run` does after a definite error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -92,6 +92,9 @@ pub struct Admin {
     /// File that gets the address and the process id as JSON once the process is up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_file: Option<PathBuf>,
+    /// Token that requests which change something must bear; without one only this machine may make them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<SecretSource>,
 }
 
 fn default_listen() -> SocketAddr {
@@ -100,6 +103,6 @@ fn default_listen() -> SocketAddr {
 
 impl Default for Admin {
     fn default() -> Admin {
-        Admin { listen: default_listen(), status_file: None }
+        Admin { listen: default_listen(), status_file: None, token: None }
     }
 }

@@ -42,7 +42,10 @@ impl Pipeline {
             sink: "demo".to_owned(),
         }));
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(task::run_until(task, None, Arc::clone(&observe), stopped));
+        let task = tokio::spawn({
+            let swaps = task::Swaps::new(&task, Arc::clone(&observe));
+            task::run_until(task, None, Arc::clone(&observe), swaps, stopped)
+        });
         Ok(Pipeline { observe, stop, task })
     }
 

@@ -20,7 +20,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{State, modules::Modules};
+use super::{LiveModule, State, modules::Modules};
 
 type Level = Gauge<u64, AtomicU64>;
 
@@ -39,6 +39,18 @@ struct StageLabel {
 struct FaultLabels {
     stage: String,
     kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModuleLabel {
+    stage: String,
+    name: String,
+    sha256: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -66,6 +78,11 @@ pub struct Metrics {
     module_faults: Family<FaultLabels, Counter>,
     skipped: Counter,
     dead_letters: Counter,
+    swaps: Family<OutcomeLabel, Counter>,
+    swaps_pending: Level,
+    swap_pause: Histogram,
+    trial_faults: Counter,
+    active_modules: Family<ModuleLabel, Level>,
     commit_to_ack: Histogram,
     in_flight: Level,
     in_flight_bytes: Level,
@@ -125,6 +142,16 @@ impl Metrics {
                 "dead_letters",
                 "Changes a stage could not handle, handed to the dead-letter topic",
             ),
+            swaps: Family::default(),
+            swaps_pending: level(r, "swaps_pending", "Swaps of modules that were asked for and are not done"),
+            // Up to a quarter of a second: 50 ms is the promise, microseconds are the rule.
+            swap_pause: Histogram::new(prometheus_client::metrics::histogram::exponential_buckets(0.000_016, 2.0, 15)),
+            trial_faults: counter(
+                r,
+                "trial_faults",
+                "Batches a version on trial failed on and the version before it did",
+            ),
+            active_modules: Family::default(),
             commit_to_ack,
             in_flight: level(r, "records_in_flight", "Records produced and not yet acknowledged"),
             in_flight_bytes: level(r, "in_flight_bytes", "Bytes of records produced and not yet acknowledged"),
@@ -149,6 +176,14 @@ impl Metrics {
         };
         r.register("module_faults", "Changes a stage could not handle", metrics.module_faults.clone());
         r.register_collector(Box::new(metrics.modules.clone()));
+        r.register("swaps", "Swaps of modules, by outcome", metrics.swaps.clone());
+        r.register_with_unit(
+            "swap_pause",
+            "Time the stream stood still for a swap of modules",
+            Unit::Seconds,
+            metrics.swap_pause.clone(),
+        );
+        r.register("active_module", "1 for each module at work", metrics.active_modules.clone());
         r.register_with_unit(
             "stage",
             "Time spent in each stage of the pipeline, over all threads",
@@ -212,6 +247,33 @@ impl Metrics {
             OnError::Halt => {}
             OnError::DeadLetter => _ = self.dead_letters.inc(),
             OnError::Skip => _ = self.skipped.inc(),
+        }
+    }
+
+    /// A swap came to its end; `pause`: how long the stream stood still, where it flowed.
+    pub fn swapped(&self, outcome: &'static str, pause: Option<Duration>) {
+        self.swaps.get_or_create(&OutcomeLabel { outcome }).inc();
+        if let Some(pause) = pause {
+            self.swap_pause.observe(pause.as_secs_f64());
+        }
+    }
+
+    /// Swaps that wait or are at work.
+    pub fn swaps_pending(&self, count: usize) {
+        self.swaps_pending.set(count as u64);
+    }
+
+    /// A version on trial failed on a batch.
+    pub fn trial_fault(&self) {
+        self.trial_faults.inc();
+    }
+
+    /// The modules at work, in the order of the chain.
+    pub fn active_modules(&self, modules: &[LiveModule]) {
+        self.active_modules.clear();
+        for LiveModule { stage, name, sha256 } in modules {
+            let label = ModuleLabel { stage: stage.clone(), name: name.clone(), sha256: sha256.clone() };
+            self.active_modules.get_or_create(&label).set(1);
         }
     }
 

@@ -57,7 +57,7 @@ impl Aside {
 
 impl Deliver {
     /// Sends a fault's change to the dead letters, or counts it; gives the bytes sent.
-    pub(super) fn set_aside(&mut self, batch: &Batch, fault: &Fault) -> Result<usize, Failure> {
+    pub(super) fn set_aside(&mut self, batch: &Batch, fault: &Fault, digest: &[u8; 8]) -> Result<usize, Failure> {
         self.observe.metrics.module_fault(fault);
         self.aside.say(fault);
         if fault.on_error == OnError::Skip {
@@ -75,7 +75,7 @@ impl Deliver {
             return Err(Failure::transient("internal", tried(), why, "report this with the log"));
         };
         let letter = dead_letter::Letter::of(&self.aside.task, self.shard, batch, &relation, fault);
-        let ours = self.header(batch, fault.change as usize);
+        let ours = self.header(batch, fault.change as usize, digest);
         let target = self.targets.get(topic)?;
         let own = ours.as_ref().map(|value| Header { name: HEADER, value });
         let headers: Vec<Header<'_>> = letter.headers().chain(own).collect();

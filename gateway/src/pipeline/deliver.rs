@@ -20,7 +20,7 @@ use millrace_position::{Position, Progress};
 use millrace_sink::{Header, OutRecord, SendError, Sink, TopicHandle};
 
 use super::{
-    Done, Pool,
+    Done, Pool, Ring,
     aside::Aside,
     flight::{Flight, Flights},
     order::Reorder,
@@ -44,10 +44,12 @@ pub(crate) struct Deliver {
     pub targets: Targets,
     pub progress: Arc<Mutex<Progress>>,
     pub relations: RelationLog,
-    /// Start of the chain's digest, where records carry a header.
-    pub header: Option<[u8; 8]>,
+    /// Whether records carry a header.
+    pub headers: bool,
     pub shard: u16,
     pub pool: Pool,
+    /// The last events, for trying new modules on them.
+    pub ring: Arc<Ring>,
     pub flights: Arc<Flights>,
     pub observe: Arc<Observe>,
     /// Set when the session gives up: a full queue is no longer waited for.
@@ -69,19 +71,19 @@ impl Deliver {
                 Err(RecvTimeoutError::Timeout) if self.abandon.load(Ordering::Relaxed) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => continue,
             }
-            while let Some(Done { batch, outcome, permit, .. }) = order.take() {
+            while let Some(Done { batch, outcome, permit, generation, .. }) = order.take() {
                 let records = outcome?;
                 let began = Instant::now();
-                self.send_batch(&batch, &records)?;
+                self.send_batch(&batch, &records, &generation.digest)?;
                 self.observe.metrics.stage("deliver", began.elapsed());
                 drop(permit);
-                self.pool.recycle_batch(batch);
+                self.ring.pass(batch, |batch| self.pool.recycle_batch(batch));
                 self.pool.recycle_records(records);
             }
         }
     }
 
-    fn send_batch(&mut self, batch: &Batch, records: &Records) -> Result<(), Failure> {
+    fn send_batch(&mut self, batch: &Batch, records: &Records, digest: &[u8; 8]) -> Result<(), Failure> {
         let mut bytes = 0;
         let mut commits = batch.commits().iter().peekable();
         let mut faults = records.faults().iter().peekable();
@@ -89,14 +91,14 @@ impl Deliver {
             // A change has records or a fault, never both.
             while let Some(fault) = faults.next_if(|fault| fault.change < record.change) {
                 self.ends_before(&mut commits, fault.change);
-                bytes += self.set_aside(batch, fault)?;
+                bytes += self.set_aside(batch, fault, digest)?;
             }
             self.ends_before(&mut commits, record.change);
-            bytes += self.send(batch, &record)?;
+            bytes += self.send(batch, &record, digest)?;
         }
         for fault in faults {
             self.ends_before(&mut commits, fault.change);
-            bytes += self.set_aside(batch, fault)?;
+            bytes += self.set_aside(batch, fault, digest)?;
         }
         for commit in commits {
             self.end(commit.end_lsn, commit.next_id);
@@ -123,9 +125,9 @@ impl Deliver {
         self.ends.push((self.next_seq, Position { shard: self.shard, end_lsn, ordinal: 0, next_id }));
     }
 
-    fn send(&mut self, batch: &Batch, record: &Record<'_>) -> Result<usize, Failure> {
+    fn send(&mut self, batch: &Batch, record: &Record<'_>, digest: &[u8; 8]) -> Result<usize, Failure> {
         let change = record.change as usize;
-        let header = self.header(batch, change);
+        let header = self.header(batch, change, digest);
         let target = self.targets.get(record.topic)?;
         let partition = match record.partition {
             PartitionChoice::Hash(hash) => hash % target.partitions,
@@ -180,8 +182,8 @@ impl Deliver {
 
     /// The record header of a change, where records carry one.
     #[inline]
-    pub(super) fn header(&self, batch: &Batch, change: usize) -> Option<[u8; HEADER_BYTES]> {
-        self.header.as_ref().map(|digest| record_header(batch, change, digest))
+    pub(super) fn header(&self, batch: &Batch, change: usize, digest: &[u8; 8]) -> Option<[u8; HEADER_BYTES]> {
+        self.headers.then(|| record_header(batch, change, digest))
     }
 }
 

@@ -6,26 +6,36 @@
 mod aside;
 mod deliver;
 mod flight;
+mod generation;
 mod order;
 mod reader;
+mod ring;
 mod room;
 mod session;
 mod spill;
+mod switch;
 mod targets;
+mod turn;
 mod worker;
 mod writer;
+
+use std::sync::Arc;
 
 use millrace_batch::{Batch, Failure};
 use millrace_host::Records;
 
 pub(crate) use deliver::record_header;
 pub use deliver::{HEADER, HEADER_BYTES};
+pub use generation::{Generation, Lane, Lanes, Prepared, Retired, Trial, TrialFault};
 pub(crate) use reader::answer as catalogue_answer;
 pub use reader::{Cut, ReadEnd};
+pub use ring::Ring;
 pub use room::{Permit, Pool, Room};
 pub use session::{Session, SessionEnd, SessionParts};
 pub use spill::{SpillFile, SpillRoom};
-pub use targets::{Target, Targets, Wish};
+pub use switch::{Armed, Drain, Switch};
+pub use targets::{Places, Target, Targets, Wish};
+pub use turn::Turn;
 
 /// A batch on its way to a worker, numbered in stream order.
 pub struct Work {
@@ -35,6 +45,8 @@ pub struct Work {
     pub batch: Batch,
     /// Its room in the budget.
     pub permit: Permit,
+    /// The version of the chain it is for.
+    pub generation: Arc<Generation>,
 }
 
 /// A batch behind its worker.
@@ -45,6 +57,8 @@ pub struct Done {
     pub batch: Batch,
     /// The records, or why there are none.
     pub outcome: Result<Records, Failure>,
+    /// The version of the chain that made them.
+    pub generation: Arc<Generation>,
     /// Its room in the budget.
     pub permit: Permit,
 }

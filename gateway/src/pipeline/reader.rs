@@ -17,7 +17,7 @@ use millrace_decode::{
 use millrace_replication::{Frame, SqlConnection, StreamReader, catalog};
 use tokio::sync::watch;
 
-use super::{Pool, Room, Work};
+use super::{Generation, Pool, Room, Switch, Turn, Work};
 use crate::{failpoint, observe::Observe, task::spread::Spread};
 
 /// Longest wait for a streamed transaction to become visible; only a stuck synchronous standby makes it long.
@@ -54,6 +54,12 @@ pub(crate) struct Outlet {
     pool: Pool,
     work: Sender<Work>,
     observe: Arc<Observe>,
+    /// The version of the chain that batches are dispatched with.
+    generation: Arc<Generation>,
+    /// Where the next version waits.
+    switch: Arc<Switch>,
+    /// Where the modules from a position on are noted.
+    turn: Arc<Turn>,
     /// The batch that is being filled.
     batch: Batch,
     sequence: u64,
@@ -89,7 +95,15 @@ impl Reader {
     async fn read(&mut self) -> Result<ReadEnd, Failure> {
         let Reader { stream, decoder, catalogue, spread, cut, outlet, idle_at } = self;
         loop {
-            stream.fill().await.map_err(|error| error.failure())?;
+            tokio::select! {
+                biased;
+                filled = stream.fill() => { filled.map_err(|error| error.failure())?; }
+                // An idle source has no commit to wait for.
+                () = outlet.switch.rung(), if !decoder.in_transaction() => {
+                    outlet.cross().await?;
+                    continue;
+                }
+            }
             failpoint::pass("after_receive");
             let working = Instant::now();
             outlet.waited = Duration::ZERO;
@@ -98,7 +112,12 @@ impl Reader {
                     None => break,
                     Some(Frame::XLogData { wal_start, payload, .. }) => loop {
                         match decoder.payload(wal_start, payload, &mut outlet.batch)? {
-                            Step::Done => break,
+                            Step::Done => {
+                                if outlet.switch.is_armed() && !decoder.in_transaction() {
+                                    outlet.cross().await?;
+                                }
+                                break;
+                            }
                             Step::Cut => outlet.dispatch().await?,
                             Step::Ask(ask) => {
                                 let asked = Instant::now();
@@ -136,14 +155,52 @@ impl Reader {
 
 impl Outlet {
     /// An outlet with an empty batch, for a stream that begins behind `begins_at`.
-    pub fn new(room: Room, pool: Pool, work: Sender<Work>, observe: Arc<Observe>, begins_at: Lsn) -> Outlet {
+    pub fn new(
+        room: Room,
+        pool: Pool,
+        work: Sender<Work>,
+        observe: Arc<Observe>,
+        versions: (Arc<Generation>, Arc<Switch>, Arc<Turn>),
+        begins_at: Lsn,
+    ) -> Outlet {
         let batch = pool.batch();
-        Outlet { room, pool, work, observe, batch, sequence: 0, handed_on: begins_at, waited: Duration::ZERO }
+        let (generation, switch, turn) = versions;
+        let (sequence, waited) = (0, Duration::ZERO);
+        Outlet { room, pool, work, observe, generation, switch, turn, batch, sequence, handed_on: begins_at, waited }
     }
 
     /// End of the newest transaction read, or of a keepalive that became one.
     fn last_end(&self) -> Lsn {
         self.batch.commits().last().map_or(self.handed_on, |commit| commit.end_lsn)
+    }
+
+    /// Changes to the version that waits. Called between transactions only: everything up to here is dispatched with the version
+    /// before, everything after with the new one (I5). Where both would put a change to different places, the position behind
+    /// everything up to here is durable, together with the new modules, before the first batch of the new version exists: a crash
+    /// then replays nothing of one version with the other (I3).
+    async fn cross(&mut self) -> Result<(), Failure> {
+        let Some(armed) = self.switch.take() else { return Ok(()) };
+        // Room for what was read is needed with and without a swap, so waiting for it is none of the swap's pause.
+        self.dispatch().await?;
+        let began = Instant::now();
+        if let Some(drain) = armed.drain {
+            let noted = self.turn.ask(self.last_end(), drain.modules);
+            if tokio::time::timeout(drain.patience, noted).await.is_err() {
+                self.turn.withdraw();
+                let why = format!("what was read before it was not acknowledged and noted within {:?}", drain.patience);
+                let mend = "look at the brokers, then swap again; the version before it goes on";
+                let failure =
+                    Failure::transient("swap_drain", "draining before a swap that changes routing", why, mend);
+                self.waited += began.elapsed();
+                let _ = armed.done.send(Err(failure));
+                return Ok(());
+            }
+        }
+        self.waited += began.elapsed();
+        self.generation = armed.generation;
+        // Who prepared it may have gone with the task.
+        let _ = armed.done.send(Ok(began.elapsed()));
+        Ok(())
     }
 
     /// A keepalive outside a transaction says that everything before its LSN was sent: it becomes an empty transaction end, and
@@ -167,7 +224,8 @@ impl Outlet {
         let batch = std::mem::replace(&mut self.batch, self.pool.batch());
         self.observe.metrics.batch_received(&batch);
         self.observe.metrics.budget_used(self.room.used());
-        let work = Work { sequence: self.sequence, batch, permit };
+        let generation = self.generation.clone();
+        let work = Work { sequence: self.sequence, batch, permit, generation };
         self.sequence += 1;
         self.work.send(work).map_err(|_| {
             Failure::transient("session_ended", "handing a batch to the workers", "the workers have stopped", "")

@@ -12,9 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use millrace_batch::{Failure, RelationLog};
+use millrace_batch::{Failure, Relation, RelationLog};
 use millrace_decode::Decoder;
-use millrace_host::{Chain, TopicId};
+use millrace_host::TopicId;
 use millrace_position::{PositionRecord, Progress};
 use millrace_replication::{FlushPosition, ReplicationStream, SqlConnection, StreamReader};
 use millrace_sink::Sink;
@@ -24,12 +24,12 @@ use tokio::{
 };
 
 use super::{
-    Cut, Pool, ReadEnd, Room,
+    Cut, Generation, Lanes, Pool, ReadEnd, Ring, Room, Switch, Turn,
     aside::Aside,
     deliver::Deliver,
     flight::Flights,
     reader::{Outlet, Reader},
-    targets::Targets,
+    targets::{Places, Targets},
     worker::Worker,
     writer::Writer,
 };
@@ -57,20 +57,32 @@ pub struct SessionParts {
     pub spread: Option<Arc<Spread>>,
     /// Table versions, shared with the decoder.
     pub relations: RelationLog,
-    /// One chain per worker thread.
-    pub chains: Vec<Chain>,
+    /// The version of the chain to begin with, with one chain for each worker thread.
+    pub generation: Arc<Generation>,
+    /// Worker threads.
+    pub workers: usize,
+    /// Where the next version waits.
+    pub switch: Arc<Switch>,
+    /// Where the modules from a position on are noted.
+    pub turn: Arc<Turn>,
+    /// The last events.
+    pub ring: Arc<Ring>,
     /// Where records go.
     pub sink: Arc<Sink>,
     /// Topics by number.
-    pub targets: Targets,
+    pub places: Arc<Places>,
+    /// Tables that will be sent, as far as they are known beforehand.
+    pub tables: Arc<[Relation]>,
+    /// Configuration of the default filter, where the shard has one of its own.
+    pub own_select: Option<String>,
     /// Progress from the start position.
     pub progress: Progress,
     /// Where positions are kept.
     pub store: Arc<Mutex<Store>>,
     /// The record the store holds.
     pub record: Arc<Mutex<PositionRecord>>,
-    /// Start of the chain's digest, where records carry a header.
-    pub header: Option<[u8; 8]>,
+    /// Whether records carry a header.
+    pub headers: bool,
     /// Name of the task.
     pub task: String,
     /// Topic of changes that a stage could not handle.
@@ -121,7 +133,7 @@ impl Session {
     /// Runs a session to its end.
     pub async fn run(parts: SessionParts, mut stop: watch::Receiver<bool>) -> SessionEnd {
         let SessionParts { stream: ReplicationStream { reader: input, feedback }, .. } = parts;
-        let workers = parts.chains.len();
+        let workers = parts.workers;
         let pool = Pool::new(parts.shard, 4 * workers + 8);
         let (work, work_inbox) = crossbeam_channel::unbounded();
         // Room for one result per worker: a worker that is ahead waits here, so records never pile up (I7).
@@ -139,9 +151,11 @@ impl Session {
             threads: Vec::new(),
             reports,
         };
-        for (number, chain) in parts.chains.into_iter().enumerate() {
+        for number in 0..workers {
+            // Without a chain it is a defect; the channels then end the session at once.
+            let Some(lanes) = Lanes::new(parts.generation.clone(), parts.switch.retired.clone()) else { break };
             let worker = Worker {
-                chain,
+                lanes,
                 relations: parts.relations.clone(),
                 inbox: work_inbox.clone(),
                 outbox: done.clone(),
@@ -154,12 +168,13 @@ impl Session {
         let deliver = Deliver {
             inbox: done_inbox,
             sink: parts.sink.clone(),
-            targets: parts.targets,
+            targets: Targets::new(parts.places),
             progress: progress.clone(),
             relations: parts.relations,
-            header: parts.header,
+            headers: parts.headers,
             shard: parts.shard,
             pool: pool.clone(),
+            ring: parts.ring,
             flights: flights.clone(),
             observe: parts.observe.clone(),
             abandon: session.abandon.clone(),
@@ -181,6 +196,7 @@ impl Session {
             flights,
             interval: parts.position_interval,
             observe: parts.observe.clone(),
+            turn: parts.turn.clone(),
             finish: session.finish.clone(),
         };
         session.spawn("position".into(), move || {
@@ -192,7 +208,14 @@ impl Session {
             catalogue: parts.catalogue,
             spread: parts.spread,
             cut: parts.cut,
-            outlet: Outlet::new(Room::new(parts.budget, 4 * workers + 4), pool, work, parts.observe, begins_at),
+            outlet: Outlet::new(
+                Room::new(parts.budget, 4 * workers + 4),
+                pool,
+                work,
+                parts.observe,
+                (parts.generation, parts.switch, parts.turn),
+                begins_at,
+            ),
             idle_at: Instant::now(),
         };
         let (end_reading, reading) = watch::channel(false);

@@ -3,7 +3,7 @@
 //! Owns the step from a module's topic to a place in the sink, once per topic. A count is pinned in the position record when the
 //! topic is first used: keys go on hashing by it when the topic grows, and a topic that shrank is refused (I3).
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use millrace_batch::Failure;
 use millrace_host::{TopicId, TopicTable};
@@ -11,6 +11,7 @@ use millrace_position::PositionRecord;
 use millrace_sink::{Sink, TopicHandle, TopicWanted, Topics};
 
 /// A topic that is ready to be produced to.
+#[derive(Clone)]
 pub struct Target {
     /// The sink's handle.
     pub handle: TopicHandle,
@@ -29,18 +30,56 @@ pub struct Wish {
     pub topic: Box<dyn Fn(&str) -> TopicWanted + Send + Sync>,
 }
 
-/// Topics of one session.
-pub struct Targets {
+/// The topics of one session, shared: deliver asks when a topic first comes up, a swap asks for those of the new modules before.
+pub struct Places {
     sink: Arc<Sink>,
     /// None for a sink without topics.
     topics: Option<Topics>,
     table: TopicTable,
     record: Arc<Mutex<PositionRecord>>,
     wish: Wish,
+    known: RwLock<Vec<Option<Target>>>,
+}
+
+/// The sending thread's own list of targets, so that it takes no lock per record.
+pub struct Targets {
+    places: Arc<Places>,
     known: Vec<Option<Target>>,
 }
 
+fn slot<T>(list: &mut Vec<Option<T>>, topic: TopicId) -> &mut Option<T> {
+    let index = topic.0 as usize;
+    if list.len() <= index {
+        list.resize_with(index + 1, || None);
+    }
+    &mut list[index]
+}
+
 impl Targets {
+    /// No topic known yet.
+    pub fn new(places: Arc<Places>) -> Targets {
+        Targets { places, known: Vec::new() }
+    }
+
+    /// The place of a topic; asks the sink where nobody has asked before. Blocking then.
+    #[inline]
+    pub fn get(&mut self, topic: TopicId) -> Result<&Target, Failure> {
+        let index = topic.0 as usize;
+        if !matches!(self.known.get(index), Some(Some(_))) {
+            *slot(&mut self.known, topic) = Some(self.places.target(topic)?);
+        }
+        match self.known.get(index) {
+            Some(Some(target)) => Ok(target),
+            _ => Err(missing()),
+        }
+    }
+}
+
+fn missing() -> Failure {
+    Failure::definite("topic_missing", "looking for a topic", "the sink has no such topic", "")
+}
+
+impl Places {
     /// No topic known yet. `record` is the position record that pins partition counts.
     pub fn new(
         sink: Arc<Sink>,
@@ -48,35 +87,41 @@ impl Targets {
         table: TopicTable,
         record: Arc<Mutex<PositionRecord>>,
         wish: Wish,
-    ) -> Targets {
-        Targets { sink, topics, table, record, wish, known: Vec::new() }
+    ) -> Places {
+        Places { sink, topics, table, record, wish, known: RwLock::default() }
     }
 
-    /// The place of a topic; asks the sink the first time. Blocking then.
-    #[inline]
-    pub fn get(&mut self, topic: TopicId) -> Result<&Target, Failure> {
-        let index = topic.0 as usize;
-        if !matches!(self.known.get(index), Some(Some(_))) {
-            self.ensure(&[topic])?;
+    /// Names and numbers of the topics.
+    pub fn table(&self) -> &TopicTable {
+        &self.table
+    }
+
+    fn known(&self, topic: TopicId) -> Option<Target> {
+        let known = self.known.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        known.get(topic.0 as usize).cloned().flatten()
+    }
+
+    fn target(&self, topic: TopicId) -> Result<Target, Failure> {
+        if let Some(target) = self.known(topic) {
+            return Ok(target);
         }
-        match self.known.get(index) {
-            Some(Some(target)) => Ok(target),
-            _ => Err(Failure::definite("topic_missing", "looking for a topic", "the sink has no such topic", "")),
-        }
+        self.ensure(&[topic])?;
+        self.known(topic).ok_or_else(missing)
     }
 
     /// Makes sure of several topics at once, creating what is missing where the task says so. Blocking.
-    pub fn ensure(&mut self, topics: &[TopicId]) -> Result<(), Failure> {
+    pub fn ensure(&self, topics: &[TopicId]) -> Result<(), Failure> {
+        let unknown = topics.iter().filter(|topic| self.known(**topic).is_none());
         let names: Vec<(TopicId, Arc<str>)> =
-            topics.iter().filter_map(|topic| Some((*topic, self.table.name(*topic)?))).collect();
+            unknown.filter_map(|topic| Some((*topic, self.table.name(*topic)?))).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
         for (topic, name, found, limit) in self.ask(names)? {
             let partitions = self.pin(&name, found)?;
             let handle = self.sink.topic(&name, limit)?;
-            let index = topic.0 as usize;
-            if self.known.len() <= index {
-                self.known.resize_with(index + 1, || None);
-            }
-            self.known[index] = Some(Target { handle, partitions });
+            let mut known = self.known.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+            *slot(&mut known, topic) = Some(Target { handle, partitions });
         }
         Ok(())
     }

@@ -1,23 +1,21 @@
 //! Transform threads: a batch in, records out.
 //!
-//! Owns the loop around one chain of module instances. Must not know Kafka or positions. A batch that fails is passed on as a
-//! failure with its number, so that everything before it is still delivered and nothing after it is.
+//! Owns the loop around one worker's module instances. Must not know Kafka or positions. A batch that fails is passed on as a
+//! failure with its number, so that everything before it is still delivered and nothing after it is. What a version of the chain
+//! fails on while it is on trial is done by the version before it.
 
-use std::{
-    sync::Arc,
-    time::{Instant, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Instant};
 
 use crossbeam_channel::{Receiver, Sender};
-use millrace_batch::RelationLog;
-use millrace_host::Chain;
+use millrace_batch::{Batch, Failure, RelationLog};
+use millrace_host::{HostError, Records};
 
-use super::{Done, Pool, Work};
-use crate::{failpoint, observe::Observe};
+use super::{Done, Generation, Lane, Lanes, Pool, Work};
+use crate::{failpoint, observe::Observe, task::now_micros};
 
 /// One worker thread's belongings.
 pub(crate) struct Worker {
-    pub chain: Chain,
+    pub lanes: Lanes,
     pub relations: RelationLog,
     pub inbox: Receiver<Work>,
     pub outbox: Sender<Done>,
@@ -28,37 +26,50 @@ pub(crate) struct Worker {
 impl Worker {
     /// Runs until the reader is gone and every batch is done, or until deliver is gone.
     pub fn run(mut self) {
-        let mut announced = 0;
-        while let Ok(work) = self.inbox.recv() {
+        while let Ok(Work { sequence, batch, permit, generation }) = self.inbox.recv() {
             let started = Instant::now();
             let mut records = self.pool.records();
-            let outcome = self
-                .announce(&mut announced)
-                .and_then(|()| self.chain.process(&work.batch, now_micros(), &mut records).map_err(Into::into));
-            self.observe.metrics.transformed(work.batch.len(), records.len(), started.elapsed());
+            let made = self.transform(&generation, &batch, &mut records);
+            self.observe.metrics.transformed(batch.len(), records.len(), started.elapsed());
             failpoint::pass("after_transform");
-            let outcome = outcome.map(|()| records);
-            if self
-                .outbox
-                .send(Done { sequence: work.sequence, batch: work.batch, outcome, permit: work.permit })
-                .is_err()
-            {
+            let (outcome, generation) = match made {
+                Ok(by) => (Ok(records), by),
+                Err(failure) => (Err(failure), generation),
+            };
+            if self.outbox.send(Done { sequence, batch, outcome, generation, permit }).is_err() {
                 return;
             }
         }
     }
 
-    /// Tells this worker's instances every table version they have not heard of, in the order of the log.
-    fn announce(&mut self, announced: &mut usize) -> Result<(), millrace_batch::Failure> {
-        while let Some(relation) = self.relations.get(*announced as u32) {
-            self.chain.announce(&relation)?;
-            *announced += 1;
+    /// Makes a batch's records; gives the version of the chain that made them.
+    fn transform(
+        &mut self,
+        generation: &Arc<Generation>,
+        batch: &Batch,
+        records: &mut Records,
+    ) -> Result<Arc<Generation>, Failure> {
+        let now = now_micros();
+        let relations = &self.relations;
+        let attempt = |lane: &mut Lane, records: &mut Records| -> Result<Arc<Generation>, HostError> {
+            lane.announce(relations)?;
+            lane.chain().process(batch, now, records)?;
+            Ok(lane.generation.clone())
+        };
+        let done = attempt(self.lanes.turn_to(generation)?, records);
+        let fault = match &done {
+            Ok(_) => records.faults().first().map(|fault| HostError::Fault(Box::new(fault.clone()))),
+            Err(_) => None,
+        };
+        let Some(error) = fault.as_ref().or(done.as_ref().err()) else { return done.map_err(Failure::from) };
+        let kind = match error {
+            HostError::Fault(fault) => Some(fault.kind),
+            _ => None,
+        };
+        match self.lanes.fall_back(kind, &error.failure()) {
+            // Where the version before fails too the event is to blame, and its failure is the one people know.
+            Some(before) => attempt(before, records).map_err(Failure::from),
+            None => done.map_err(Failure::from),
         }
-        Ok(())
     }
-}
-
-/// The one clock a module sees, microseconds since the Unix epoch.
-fn now_micros() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
 }

@@ -16,11 +16,13 @@ use millrace_position::{Position, PositionRecord, Progress};
 use millrace_replication::FlushPosition;
 use millrace_sink::Sink;
 
-use super::flight::Flights;
+use super::{Turn, flight::Flights, turn::Asked};
 use crate::{failpoint, observe::Observe, task::Store};
 
 /// How often the watermark is looked at. Nothing waits for it but the position, which is written far less often.
 const TICK: Duration = Duration::from_millis(10);
+/// The same while somebody waits for a position.
+const TURN_TICK: Duration = Duration::from_millis(1);
 
 /// The writing side of one session.
 pub(crate) struct Writer {
@@ -33,6 +35,8 @@ pub(crate) struct Writer {
     pub interval: Duration,
     pub flights: Arc<Flights>,
     pub observe: Arc<Observe>,
+    /// Asks for the modules that run from a position on to be noted with it.
+    pub turn: Arc<Turn>,
     /// Set when everything to be sent was sent: one last round, then end.
     pub finish: Arc<AtomicBool>,
 }
@@ -42,6 +46,7 @@ impl Writer {
     pub fn run(self) -> Result<(), Failure> {
         let mut written = Instant::now();
         let mut seen = 0;
+        self.turn.serve_from(std::thread::current());
         loop {
             let finishing = self.finish.load(Ordering::Acquire);
             if let Some(failure) = self.sink.failure() {
@@ -53,16 +58,17 @@ impl Writer {
                 seen = watermark;
             }
             let due = self.advance(watermark);
-            if let Some(position) = due
-                && (finishing || written.elapsed() >= self.interval)
-            {
-                self.write(position)?;
+            let durable = self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).position;
+            let reached = due.unwrap_or(durable);
+            let asked = if self.turn.is_waiting() { self.turn.take_from(reached.end_lsn) } else { None };
+            if asked.is_some() || due.is_some() && (finishing || written.elapsed() >= self.interval) {
+                self.write(reached, asked)?;
                 written = Instant::now();
             }
             if finishing {
                 return Ok(());
             }
-            std::thread::park_timeout(TICK);
+            std::thread::park_timeout(if self.turn.is_waiting() { TURN_TICK } else { TICK });
         }
     }
 
@@ -73,14 +79,24 @@ impl Writer {
         progress.completable()
     }
 
-    fn write(&self, position: Position) -> Result<(), Failure> {
+    fn write(&self, position: Position, asked: Option<Asked>) -> Result<(), Failure> {
         let mut record = self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
         record.position = position;
         record.written_at_ms = crate::task::now_millis();
+        let (modules, done) = asked.map(|asked| (asked.modules, asked.done)).unzip();
+        if let Some(modules) = &modules {
+            record.run(modules.clone());
+        }
         failpoint::pass("before_position");
         self.store.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).write(&record)?;
         // Only now: what this record says is taken for durable by the next session (I1). Partition counts pinned meanwhile stay.
-        self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).position = position;
+        {
+            let mut kept = self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            kept.position = position;
+            if let Some(modules) = modules {
+                kept.run(modules);
+            }
+        }
         self.observe.metrics.position_written(position.end_lsn);
         failpoint::pass("after_position");
         let confirmable = {
@@ -92,6 +108,10 @@ impl Writer {
         self.confirm.confirm(confirmable);
         self.confirm.send_now();
         self.observe.metrics.confirmed(confirmable);
+        if let Some(done) = done {
+            // Who asked may have given up meanwhile.
+            let _ = done.send(());
+        }
         failpoint::pass("after_confirm");
         Ok(())
     }

@@ -14,7 +14,7 @@ use std::{
 use millrace_batch::{Failure, Lsn, RelationLog};
 use millrace_decode::Start as StreamStart;
 use millrace_host::{Chain, TopicTable};
-use millrace_position::{Position, PositionRecord, Progress, SlotState, VERSION};
+use millrace_position::{Position, PositionRecord, Progress, SlotState, version_for};
 use millrace_replication::{FlushPosition, StartReplication, SystemIdentity};
 use millrace_sink::KafkaConfig;
 use tokio::sync::watch;
@@ -22,30 +22,36 @@ use tokio::sync::watch;
 use super::{
     family::{self, Source},
     login::Gate,
-    modules::{Loaded, Shared, hex},
+    modules::{Loaded, hex},
     slot_watch, source,
     spread::Spread,
     start::{Found, Start, Stored, Wanted, decide},
     store::{self, Store},
+    swaps::{Link, Swaps},
     topics,
     topology::{self, Shard},
 };
 use crate::{
     config::{Decoding, SinkKind, SourceKind, Task},
     observe::Observe,
-    pipeline::{Cut, Session, SessionEnd, SessionParts, SpillRoom, Targets},
+    pipeline::{Cut, Generation, Places, Prepared, Ring, Session, SessionEnd, SessionParts, SpillRoom, Switch, Turn},
 };
 
 /// The `n` of a task's first id.
 const FIRST_ID: u64 = 1;
 /// Least time between two positions taken from keepalives, which keeps an idle task from writing all the time.
 const IDLE_INTERVAL: Duration = Duration::from_secs(10);
+/// The last events that are kept to try new modules on.
+const RING_CHANGES: usize = 2048;
+/// Most bytes of them.
+const RING_BYTES: usize = 4 << 20;
 
 /// What one task keeps between attempts.
 pub(crate) struct Runner {
     observe: Arc<Observe>,
     in_session: Arc<AtomicBool>,
-    modules: Arc<Shared>,
+    /// The versions of the chain; the one that is installed outlives sessions.
+    swaps: Swaps,
     gate: Arc<Gate>,
     spill: Arc<SpillRoom>,
     store: Option<Kept>,
@@ -62,9 +68,9 @@ struct Kept {
 
 impl Runner {
     /// Keeps nothing yet.
-    pub fn new(observe: Arc<Observe>, modules: Arc<Shared>, gate: Arc<Gate>, spill: Arc<SpillRoom>) -> Runner {
+    pub fn new(observe: Arc<Observe>, swaps: Swaps, gate: Arc<Gate>, spill: Arc<SpillRoom>) -> Runner {
         let in_session = Arc::default();
-        Runner { observe, in_session, modules, gate, spill, store: None, busy_since: None, logged_in: false }
+        Runner { observe, in_session, swaps, gate, spill, store: None, busy_since: None, logged_in: false }
     }
 
     /// True while a session runs, which ends itself in order when told to stop.
@@ -82,6 +88,7 @@ impl Runner {
         let parts = match self.prepare(task, shard).await {
             Ok(parts) => parts,
             Err(failure) => {
+                self.swaps.closed(shard.number);
                 self.doubt_store();
                 return SessionEnd::Failed(self.judge_busy(task, failure));
             }
@@ -89,8 +96,10 @@ impl Runner {
         self.busy_since = None;
         self.in_session.store(true, Ordering::Release);
         self.observe.streaming();
+        self.swaps.opened(shard.number, Link::of(&parts));
         let record = parts.record.clone();
         let watch = slot_watch::while_streaming(task, parts.catalogue.clone(), self.observe.clone());
+        let (stopping, own_select) = (stop.clone(), parts.own_select.clone());
         let ended = Session::run(parts, stop).await;
         watch.abort();
         self.in_session.store(false, Ordering::Release);
@@ -98,7 +107,30 @@ impl Runner {
             kept.record = Some(record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone());
         }
         self.doubt_store();
+        if *stopping.borrow() {
+            // Before the session is told as ended: what waits is not for the next one.
+            self.swaps.stop();
+        }
+        self.swaps.closed(shard.number);
+        self.note_modules(own_select.as_deref()).await;
+        self.doubt_store();
         ended
+    }
+
+    /// A swap that was under way when the session ended may stand in the record and have come to nothing, or the other way round:
+    /// what the next start runs is what is installed.
+    async fn note_modules(&mut self, own_select: Option<&str>) {
+        let (Some(version), Some(kept)) = (self.swaps.current(), &mut self.store) else { return };
+        let active = version.loaded.for_shard(own_select).active();
+        let Some(mut record) = kept.record.clone().filter(|record| record.modules != active) else { return };
+        record.run(active);
+        record.written_at_ms = super::now_millis();
+        match write(kept, record).await {
+            Ok(record) => kept.record = Some(record),
+            Err(failure) => {
+                tracing::warn!(code = failure.code, "{failure}: the record may name other modules than ran last")
+            }
+        }
     }
 
     /// After a write that failed, for whatever reason and whatever else failed with it, nobody knows what is durable: the store
@@ -125,12 +157,14 @@ impl Runner {
 
     async fn prepare(&mut self, task: &Task, shard: &Shard) -> Result<SessionParts, Failure> {
         self.logged_in = false;
-        let loaded = &*self.modules.get(task).await?;
+        self.swaps.load(task).await?;
         let kafka = match task.sink.kind {
             SinkKind::Kafka => Some(topics::kafka_config(task)?),
             SinkKind::Blackhole => None,
         };
         self.open_store(task, kafka.clone(), shard.number).await?;
+        let ran = self.store.as_ref().and_then(|kept| Some(kept.record.as_ref()?.modules.clone()));
+        self.swaps.begin(task, ran.unwrap_or_default()).await?;
         let Some(kept) = &mut self.store else {
             return Err(Failure::transient("internal", "starting", "nothing is loaded", "report this with the log"));
         };
@@ -138,10 +172,15 @@ impl Runner {
         let mut from = self.gate.pass(Source::connect(task, &shard.hosts)).await?;
         let system = from.connection.identify_system().await.map_err(|error| error.failure())?;
         self.logged_in = true;
+        // From here on until the session streams no swap begins.
+        let Some(version) = self.swaps.open(shard.number).await else {
+            return Err(Failure::transient("internal", "starting", "nothing is loaded", "report this with the log"));
+        };
+        let own_select = (shard.count > 1).then(|| task.select_config());
+        let loaded = &version.loaded.for_shard(own_select.as_deref());
         let record = settle(task, kept, &mut from, &system, loaded, shard).await?;
-        self.observe.status.modules(loaded.live());
         // Shards share an engine; its numbers are shown once.
-        if *loaded.shown_by.get_or_init(|| shard.number) == shard.number {
+        if *version.loaded.shown_by.get_or_init(|| shard.number) == shard.number {
             self.observe.metrics.modules(loaded.engine.clone());
         }
 
@@ -150,14 +189,18 @@ impl Runner {
         let dead_letters = topics::dead_letters(task, &table)?;
         let workers = if loaded.is_stateful() { 1 } else { task.pipeline.workers.to_usize() };
         let limits = loaded.engine.limits();
-        let chains = (0..workers).map(|_| Chain::instantiate(&loaded.spec, limits, &table));
-        let chains = chains.collect::<Result<Vec<_>, _>>().map_err(|error| error.failure())?;
+        let chains = (0..workers).map(|_| {
+            let chain = Chain::instantiate(&loaded.spec, limits, &table)?;
+            Ok(Prepared { chain, announced: 0 })
+        });
+        let chains: Result<Vec<_>, millrace_host::HostError> = chains.collect();
+        let chains = chains.map_err(|error| error.failure())?;
         let scratch = Chain::instantiate(&loaded.spec, limits, &table).map_err(|error| error.failure())?;
 
         let record = Arc::new(Mutex::new(record));
         let (sink, topics) = topics::open_sink(task, kafka.as_ref()).await?;
-        let targets = Targets::new(sink.clone(), topics, table, record.clone(), topics::wish(task));
-        let targets = topics::before_start(task, &from.catalogue, scratch, targets, dead_letters).await?;
+        let places = Arc::new(Places::new(sink.clone(), topics, table, record.clone(), topics::wish(task)));
+        let tables = topics::before_start(task, &from.catalogue, scratch, places.clone(), dead_letters).await?;
 
         let position = record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).position;
         let confirm = FlushPosition::new(position.end_lsn);
@@ -195,13 +238,19 @@ impl Runner {
             catalogue: from.catalogue,
             spread: (shard.number > 0).then(|| Arc::new(Spread::new(task, self.gate.clone(), &shard.tables))),
             relations,
-            chains,
+            generation: Arc::new(Generation::new(version.number, loaded.chain_digest(), None, chains)),
+            workers,
+            switch: Arc::<Switch>::default(),
+            turn: Arc::<Turn>::default(),
+            ring: Arc::new(Ring::new(RING_CHANGES, RING_BYTES)),
             sink,
-            targets,
+            places,
             progress: Progress::new(position),
             store: kept.store.clone(),
             record,
-            header: task.sink.headers.then(|| loaded.chain_digest()),
+            headers: task.sink.headers,
+            tables,
+            own_select,
             task: task.task.name.to_string(),
             dead_letters,
             shard: shard.number,
@@ -263,7 +312,7 @@ async fn settle(
         super::publication::ensure(task, &from.catalogue, decision == Start::First).await?;
     }
     let fresh = |position, slot_state| PositionRecord {
-        version: VERSION,
+        version: version_for(&loaded.active()),
         task: task.task.name.to_string(),
         position,
         shards: shard.count,

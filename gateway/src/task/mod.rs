@@ -11,6 +11,7 @@ mod changes;
 pub(crate) mod family;
 mod heartbeat;
 mod login;
+pub(crate) mod module_store;
 pub(crate) mod modules;
 mod publication;
 mod shard;
@@ -19,6 +20,7 @@ pub mod source;
 pub(crate) mod spread;
 pub mod start;
 pub(crate) mod store;
+pub mod swaps;
 pub(crate) mod topics;
 pub mod topology;
 
@@ -33,6 +35,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 pub(crate) use modules::{default_cache as module_cache, limits as module_limits};
 pub(crate) use store::Store;
+pub use swaps::Swaps;
 
 /// The chain of a task and its engine, for tools. Blocking.
 pub(crate) fn chain(task: &Task) -> Result<(millrace_host::ChainSpec, millrace_host::HostEngine), Failure> {
@@ -52,7 +55,7 @@ pub enum Outcome {
 }
 
 /// Runs a task until SIGTERM or SIGINT. `file`: the task file, watched while halted.
-pub async fn run(task: Task, file: Option<PathBuf>, observe: Arc<Observe>) -> Outcome {
+pub async fn run(task: Task, file: Option<PathBuf>, observe: Arc<Observe>, swaps: Swaps) -> Outcome {
     let (stop, stopped) = watch::channel(false);
     let signals = tokio::spawn(async move {
         interrupted().await;
@@ -60,8 +63,10 @@ pub async fn run(task: Task, file: Option<PathBuf>, observe: Arc<Observe>) -> Ou
         // Keeps the channel open: a closed one would read as a stop that nobody asked for.
         std::future::pending::<()>().await;
     });
-    let outcome = run_until(task, file, observe, stopped).await;
+    let reloads = file.clone().map(|file| tokio::spawn(reload_on_signal(swaps.clone(), file)));
+    let outcome = run_until(task, file, observe, swaps, stopped).await;
     signals.abort();
+    reloads.iter().for_each(tokio::task::JoinHandle::abort);
     outcome
 }
 
@@ -70,13 +75,29 @@ pub async fn run_until(
     task: Task,
     file: Option<PathBuf>,
     observe: Arc<Observe>,
+    swaps: Swaps,
+    stop: watch::Receiver<bool>,
+) -> Outcome {
+    let serving = tokio::spawn(swaps.clone().serve());
+    let outcome = sessions(task, file, observe, &swaps, stop).await;
+    swaps.stop();
+    serving.abort();
+    outcome
+}
+
+/// All shards, again and again while the task file changes.
+async fn sessions(
+    task: Task,
+    file: Option<PathBuf>,
+    observe: Arc<Observe>,
+    swaps: &Swaps,
     stop: watch::Receiver<bool>,
 ) -> Outcome {
     let mut task = Arc::new(task);
     loop {
         observe.starting();
         let common = shard::Common {
-            modules: Arc::default(),
+            swaps: swaps.clone(),
             gate: Arc::default(),
             spill: Arc::new(source::spill(&task)),
             file: file.clone(),
@@ -89,7 +110,10 @@ pub async fn run_until(
         match end {
             shard::End::Stopped => return Outcome::Stopped,
             shard::End::Halted(failure) => return Outcome::Halted(failure),
-            shard::End::Changed(changed) => task = Arc::new(*changed),
+            shard::End::Changed(changed) => {
+                swaps.forget(&changed);
+                task = Arc::new(*changed);
+            }
         }
     }
 }
@@ -113,7 +137,10 @@ async fn shards(
         };
         if failure.is_definite() {
             let only = topology::Shard::only(&common.task);
-            return Err(shard::halt(common, &only, observe, failure, false, &watched, stop).await);
+            if let Some(end) = shard::halt(common, &only, observe, failure, false, &watched, stop.clone()).await {
+                return Err(end);
+            }
+            continue;
         }
         let pause = backoff.pause();
         observe.retrying(&failure, pause);
@@ -179,6 +206,19 @@ async fn side_by_side(
     outcome
 }
 
+/// Swaps to what the task file names at each SIGHUP, without end.
+async fn reload_on_signal(swaps: Swaps, file: PathBuf) {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::hangup()) {
+        Ok(mut hangups) => {
+            while hangups.recv().await.is_some() {
+                swaps.reload(&file).await;
+            }
+        }
+        Err(error) => tracing::error!(%error, "cannot listen for SIGHUP"),
+    }
+}
+
 async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
@@ -193,6 +233,11 @@ async fn interrupted() {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// The one clock a module sees, microseconds since the Unix epoch.
+pub(crate) fn now_micros() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
 }
 
 /// Milliseconds since the Unix epoch.

@@ -16,7 +16,7 @@ use std::{
 use millrace_batch::Failure;
 use tokio::sync::watch;
 
-use super::{attempt, backoff, changes, login::Gate, modules, slot_watch, topology};
+use super::{Swaps, attempt, backoff, changes, login::Gate, slot_watch, topology};
 use crate::{
     config::{self, OnHalt, Task},
     observe::Observe,
@@ -46,8 +46,8 @@ pub(super) struct Common {
     pub task: Arc<Task>,
     /// Its file, watched while halted.
     pub file: Option<PathBuf>,
-    /// The chain of modules.
-    pub modules: Arc<modules::Shared>,
+    /// The versions of the chain of modules.
+    pub swaps: Swaps,
     /// Where every log-in passes.
     pub gate: Arc<Gate>,
     /// Room on disk for large transactions.
@@ -71,7 +71,7 @@ pub(super) async fn run(
     let task = &common.task;
     let mut backoff = backoff::Backoff::default();
     let mut runner =
-        attempt::Runner::new(observe.clone(), common.modules.clone(), common.gate.clone(), common.spill.clone());
+        attempt::Runner::new(observe.clone(), common.swaps.clone(), common.gate.clone(), common.spill.clone());
     let mut first = true;
     loop {
         let began = std::time::Instant::now();
@@ -84,7 +84,8 @@ pub(super) async fn run(
                     Err(failure) => return SessionEnd::Failed(failure),
                 };
             }
-            runner.attempt(&shard.share(task), &shard, stop.clone()).await
+            // What SIGHUP has taken of the task file since counts for this session too.
+            runner.attempt(&shard.share(&common.swaps.now(task)), &shard, stop.clone()).await
         };
         let ended = tokio::select! {
             // An attempt that has become a session ends itself in order when it is told to stop.
@@ -106,7 +107,12 @@ pub(super) async fn run(
         }
         if failure.is_definite() {
             let known_login = runner.logged_in();
-            return halt(&common, &shard, &observe, failure, known_login, &watched, stop).await;
+            match halt(&common, &shard, &observe, failure, known_login, &watched, stop.clone()).await {
+                Some(end) => return end,
+                None => backoff.reset(),
+            }
+            observe.starting();
+            continue;
         }
         if began.elapsed() >= SETTLED {
             backoff.reset();
@@ -120,7 +126,7 @@ pub(super) async fn run(
     }
 }
 
-/// Halted until a person acts, or the task leaves.
+/// Halted until a person acts, or the task leaves; `None` where a module that was to blame was replaced: try again.
 pub(super) async fn halt(
     common: &Common,
     shard: &topology::Shard,
@@ -129,10 +135,10 @@ pub(super) async fn halt(
     known_login: bool,
     watched: &changes::Watched,
     mut stop: watch::Receiver<bool>,
-) -> End {
+) -> Option<End> {
     observe.halted(&failure);
     if common.task.pipeline.on_halt == OnHalt::Exit {
-        return End::Halted(failure);
+        return Some(End::Halted(failure));
     }
     let reporting = async {
         if known_login {
@@ -142,9 +148,21 @@ pub(super) async fn halt(
     };
     let acted = tokio::select! {
         acted = acted(common, watched, &mut stop) => acted,
+        () = replaced(&common.swaps, &failure) => return None,
         () = reporting => None,
     };
-    acted.map_or(End::Stopped, End::Changed)
+    Some(acted.map_or(End::Stopped, End::Changed))
+}
+
+/// Waits until a version is installed, where the failure was the modules'. Other failures wait for what they are about: a login, for
+/// one, must not be tried again because a module was swapped.
+async fn replaced(swaps: &Swaps, failure: &Failure) {
+    const OURS: [&str; 5] = ["transform_", "stage_", "module", "topic_", "partition_out_of_range"];
+    let mut installs = swaps.installs();
+    if !OURS.iter().any(|ours| failure.code.starts_with(ours)) || installs.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    tracing::info!(code = "changed", "modules were swapped: trying again");
 }
 
 /// Until a stop that comes before there is a session to end in order.

@@ -18,7 +18,7 @@ use millrace_sink::{
 use super::attempt::blocking;
 use crate::{
     config::{self, Task},
-    pipeline::{Targets, Wish},
+    pipeline::{Places, Wish},
 };
 
 /// Client settings of a task; secrets are resolved here.
@@ -147,27 +147,27 @@ pub(crate) fn dead_letters(task: &Task, table: &TopicTable) -> Result<Option<Top
 }
 
 /// Asks the chain where every published table goes, and makes sure of these topics and of `also`. Tables whose route depends on the change,
-/// and tables made later, are asked for when they come.
+/// and tables made later, are asked for when they come. Gives the tables.
 pub(crate) async fn before_start(
     task: &Task,
     catalogue: &SqlConnection,
     mut scratch: Chain,
-    mut targets: Targets,
+    places: Arc<Places>,
     also: Option<TopicId>,
-) -> Result<Targets, Failure> {
-    let relations = relations(task, catalogue).await.map_err(|error| error.failure())?;
+) -> Result<Arc<[Relation]>, Failure> {
+    let relations: Arc<[Relation]> = relations(task, catalogue).await.map_err(|error| error.failure())?.into();
     blocking("making sure of the topics", move || {
         let mut topics: Vec<TopicId> = also.into_iter().collect();
-        for relation in &relations {
+        for relation in relations.iter() {
             scratch.announce(relation).map_err(|error| error.failure())?;
             topics.extend(scratch.topics_of(relation.id));
         }
         topics.sort_unstable();
         topics.dedup();
         if !topics.is_empty() {
-            targets.ensure(&topics)?;
+            places.ensure(&topics)?;
         }
-        Ok(targets)
+        Ok(relations)
     })
     .await
 }

@@ -20,5 +20,6 @@ mod schema;
 mod settings;
 mod shipped;
 mod stage;
+mod swap;
 mod transactions;
 mod types;

@@ -161,11 +161,11 @@ fn io_error(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileEr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Position, SlotState, VERSION};
+    use crate::{Position, SlotState, version_for};
 
     fn record(next_id: u64) -> PositionRecord {
         PositionRecord {
-            version: VERSION,
+            version: version_for(&[]),
             task: "t".into(),
             position: Position { next_id, ..Position::start(0) },
             shards: 1,

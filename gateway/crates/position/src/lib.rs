@@ -14,7 +14,7 @@ mod record;
 pub use file::{FileError, PositionFile};
 pub use position::Position;
 pub use progress::{Progress, ProgressError};
-pub use record::{ActiveModule, MAX_RECORD_BYTES, PositionRecord, RecordError, SlotState, VERSION};
+pub use record::{ActiveModule, MAX_RECORD_BYTES, Over, PositionRecord, RecordError, SlotState, VERSION, version_for};
 
 /// A place that keeps one shard's record. Writes block; they belong on a thread of their own, never on the async runtime.
 pub trait PositionStore: Send {

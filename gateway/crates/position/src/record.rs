@@ -1,7 +1,9 @@
 //! The durable form of a position and of what must run again with it.
 //!
-//! Owns the JSON format and its version. Format 1: one object, unknown fields refused, LSNs as `X/X` text. A later version
-//! is refused by its number before anything else of it is read, so a downgrade can never misread a position.
+//! Owns the JSON format and its version. Format 1: one object, unknown fields refused, LSNs as `X/X` text. Format 2: a module may
+//! have `over`; it is written only where one has, so that a task whose modules were never swapped can still be read by a build
+//! that knows format 1 alone. A later version is refused by its number before anything else of it is read, so a downgrade can never
+//! misread a position.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Position;
 
-/// Version this build writes, and the newest it reads.
-pub const VERSION: u32 = 1;
+/// The newest version this build reads and writes; see [`version_for`].
+pub const VERSION: u32 = 2;
 /// Largest encoded record, in bytes: below Kafka's default `max.message.bytes` (1,048,588) with room for its framing.
 pub const MAX_RECORD_BYTES: usize = 1_000_000;
 /// Ids stay below this: JavaScript consumers read them as doubles.
@@ -28,6 +30,16 @@ pub enum SlotState {
     Created,
 }
 
+/// What the task file named where another module or configuration was swapped in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Over {
+    /// Digest of the component the task file named at the time, `sha256:` and hex.
+    pub digest: String,
+    /// Digest of the configuration it gave, `sha256:` and hex.
+    pub config_digest: String,
+}
+
 /// One module of the chain that made the records up to this position.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +52,14 @@ pub struct ActiveModule {
     pub digest: String,
     /// Digest of the configuration text it was initialised with, `sha256:` and hex.
     pub config_digest: String,
+    /// Present where it was swapped in and runs in place of what the task file names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<Over>,
+}
+
+/// The format version a record with these modules has: the oldest that can hold them.
+pub fn version_for(modules: &[ActiveModule]) -> u32 {
+    if modules.iter().any(|module| module.over.is_some()) { 2 } else { 1 }
 }
 
 /// What is kept of one shard of one task.
@@ -122,6 +142,12 @@ impl RecordError {
 }
 
 impl PositionRecord {
+    /// From here on these modules run.
+    pub fn run(&mut self, modules: Vec<ActiveModule>) {
+        self.version = version_for(&modules);
+        self.modules = modules;
+    }
+
     /// Reads a record. Bounded by [`MAX_RECORD_BYTES`]; unknown fields and contradictions are errors, never guesses.
     pub fn decode(bytes: &[u8]) -> Result<PositionRecord, RecordError> {
         /// Read before the rest: a later version may differ in every other field.
@@ -154,8 +180,8 @@ impl PositionRecord {
 
     fn check(&self) -> Result<(), RecordError> {
         let wrong = |what: String| Err(RecordError::Malformed(what));
-        if self.version != VERSION {
-            return wrong(format!("there is no format version {}", self.version));
+        if self.version != version_for(&self.modules) {
+            return wrong(format!("format version {} does not fit its modules", self.version));
         }
         for (name, value) in
             [("task", &self.task), ("slot", &self.slot), ("system_identifier", &self.system_identifier)]
@@ -188,7 +214,7 @@ mod tests {
 
     fn record() -> PositionRecord {
         PositionRecord {
-            version: VERSION,
+            version: 1,
             task: "shop".into(),
             position: Position { shard: 1, end_lsn: Lsn(0x16_B374_D848), ordinal: 0, next_id: 7 },
             shards: 3,
@@ -205,6 +231,7 @@ mod tests {
                 name: "drs-json".into(),
                 digest: "sha256:00".into(),
                 config_digest: "sha256:01".into(),
+                over: None,
             }],
             selection: "sha256:02".into(),
             paused: false,
@@ -228,9 +255,23 @@ mod tests {
     }
 
     #[test]
+    fn format_2_is_format_1_with_what_was_swapped_in() {
+        let mut swapped = record();
+        let over = Some(Over { digest: "sha256:02".into(), config_digest: "sha256:03".into() });
+        swapped.run(vec![ActiveModule { over, ..swapped.modules[0].clone() }]);
+        let text = r#"{"version":2,"task":"shop","position":{"shard":1,"end_lsn":"16/B374D848","ordinal":0,"next_id":7},"shards":3,"source_kind":"postgresql","decoding":"pgoutput","system_identifier":"7291827364554433221","timeline":1,"slot":"millrace_shop","slot_state":"created","partitions":{"shop.public.orders":8},"modules":[{"stage":"format","name":"drs-json","digest":"sha256:00","config_digest":"sha256:01","over":{"digest":"sha256:02","config_digest":"sha256:03"}}],"selection":"sha256:02","paused":false,"written_at_ms":1700000000000}"#;
+        assert_eq!(String::from_utf8(swapped.encode().unwrap()).unwrap(), text);
+        assert_eq!(PositionRecord::decode(text.as_bytes()), Ok(swapped.clone()));
+        let as_old = text.replacen("\"version\":2", "\"version\":1", 1);
+        assert!(matches!(PositionRecord::decode(as_old.as_bytes()), Err(RecordError::Malformed(_))));
+        swapped.run(record().modules);
+        assert_eq!(swapped, record(), "what is rolled back can be read by an older build again");
+    }
+
+    #[test]
     fn a_newer_version_is_refused_by_its_number_alone() {
-        let error = PositionRecord::decode(br#"{"shape":"unheard of","version":2}"#).unwrap_err();
-        assert_eq!(error, RecordError::NewerVersion { found: 2 });
+        let error = PositionRecord::decode(br#"{"shape":"unheard of","version":3}"#).unwrap_err();
+        assert_eq!(error, RecordError::NewerVersion { found: 3 });
         let failure = error.failure("topic x");
         assert_eq!(failure.code, "position_newer_version");
         assert!(failure.is_definite());

@@ -141,6 +141,7 @@ fn secrets_are_never_shown() {
         &format!("source.password = \"{PLANTED}\""),
         "sink = { protocol = \"sasl_ssl\", sasl_mechanism = \"PLAIN\", username = \"u\" }",
         &format!("sink.password = \"{PLANTED}\""),
+        &format!("admin.token = \"{PLANTED}\""),
         &format!("modules.map = [{{ path = \"m\", config = {{ nested = {{ api_token = \"{PLANTED}\" }} }} }}]"),
     ];
     let task = with(&lines).unwrap();

@@ -102,6 +102,13 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
             "{ x = 1 }",
         ],
     ),
+    ("modules.watch", &["true"], &["'yes'"]),
+    ("modules.on_restart", &["'refuse'", "'active'", "'task'"], &["'new'"]),
+    (
+        "modules.swap",
+        &["{ trial = '0s', max_traps = 0 }", "{ drain_timeout = '10ms', queue = 1024 }"],
+        &["{ trial = '25h' }", "{ drain_timeout = '9ms' }", "{ queue = 0 }", "{ x = 1 }"],
+    ),
     ("sink.kind", &["'kafka'"], &["'file'"]),
     ("sink.brokers", &["['a:1']"], &["[]", "['a']", "['a:65536']", "['/x:1']"]),
     ("sink.protocol", &["'plaintext'", "'ssl'"], &["'SSL'", "'sasl_ssl'", "'sasl_plaintext'"]),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use millrace_batch::Lsn;
-use millrace_position::{Position, PositionRecord, PositionStore, SlotState, VERSION};
+use millrace_position::{Position, PositionRecord, PositionStore, SlotState, version_for};
 use millrace_sink::{KafkaConfig, PositionTopic, PositionTopicOptions, TopicWanted, Topics, read_positions};
 use rdkafka::{
     ClientConfig,
@@ -18,7 +18,7 @@ fn options(topic: &str, task: &str, shard: u16) -> PositionTopicOptions {
 
 fn record(task: &str, shard: u16, lsn: u64) -> PositionRecord {
     PositionRecord {
-        version: VERSION,
+        version: version_for(&[]),
         task: task.to_owned(),
         position: Position { shard, end_lsn: Lsn(lsn), ordinal: 0, next_id: lsn },
         shards: 2,

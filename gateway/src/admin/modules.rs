@@ -1,0 +1,286 @@
+//! `/v1/modules`: which modules run, and changing them.
+//!
+//! Owns the form of requests and answers and who may change something: this machine, or whoever bears `admin.token` where there is
+//! one. A page in a browser on this machine is not this machine: requests with an `Origin` are refused. Must not decide what a swap
+//! does.
+
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::to_bytes,
+    extract::{ConnectInfo, Path, Request, State as Shared},
+    http::{HeaderMap, StatusCode, header},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use millrace_batch::Failure;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::listener::Peer;
+use crate::{
+    config::{SecretSource, Sha256},
+    swap::{Place, Ticket},
+    task::{
+        Swaps,
+        swaps::{Asked, Source, StageChange},
+    },
+};
+
+/// Largest body that is read: a component of the largest size, with room for the request around it.
+const BODY_LIMIT: usize = 33 << 20;
+
+/// What the endpoints need.
+pub(super) struct Access {
+    pub swaps: Swaps,
+    pub token: Option<SecretSource>,
+}
+
+/// The routes.
+pub(super) fn routes(access: Arc<Access>) -> Router {
+    let changes = Router::new()
+        .route("/v1/modules/{stage}", put(swap))
+        .route("/v1/modules/{stage}/rollback", post(roll_back))
+        .route_layer(from_fn_with_state(access.clone(), guard));
+    Router::new().route("/v1/modules", get(list)).merge(changes).with_state(access)
+}
+
+async fn list(Shared(access): Shared<Arc<Access>>) -> Json<Value> {
+    Json(access.swaps.view())
+}
+
+/// A request to change one stage.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    /// A file of the gateway's machine; without it only the configuration changes.
+    path: Option<PathBuf>,
+    /// SHA-256 the component must have.
+    sha256: Option<Sha256>,
+    /// What its `init` gets: a text as it is, anything else as JSON. Without it, what the module before it got.
+    config: Option<Value>,
+    /// Drain to a durable position first although the stage does not decide over topics.
+    #[serde(default)]
+    drain: bool,
+}
+
+async fn swap(
+    Shared(access): Shared<Arc<Access>>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    Path(stage): Path<String>,
+    request: Request,
+) -> Response {
+    let uri = request.uri().clone();
+    let query = Query::of(uri.query());
+    let is_json = content_type(request.headers()).is_some_and(|kind| kind.starts_with("application/json"));
+    let place = match stage.parse::<Place>() {
+        Ok(place) => place,
+        Err(rule) => return refused(StatusCode::NOT_FOUND, bad("stage_unknown", rule)),
+    };
+    let body = match to_bytes(request.into_body(), BODY_LIMIT).await {
+        Ok(body) => body,
+        Err(_) => {
+            let rule = format!("its body is cut short or has more than {BODY_LIMIT} bytes");
+            return refused(StatusCode::PAYLOAD_TOO_LARGE, bad("request_invalid", rule));
+        }
+    };
+    let wanted = if is_json {
+        match serde_json::from_slice::<Wanted>(&body) {
+            Ok(wanted) => wanted,
+            // serde's words name keys and places; a value of the configuration is not among them.
+            Err(error) => return refused(StatusCode::BAD_REQUEST, bad("request_invalid", error)),
+        }
+    } else {
+        let sha256 = match query.value("sha256").map(str::parse).transpose() {
+            Ok(sha256) => sha256,
+            Err(rule) => return refused(StatusCode::BAD_REQUEST, bad("request_invalid", format!("sha256 {rule}"))),
+        };
+        Wanted { path: None, sha256, config: None, drain: query.is_set("drain") }
+    };
+    let source = match (is_json, wanted.path) {
+        (true, Some(path)) => Source::File(path),
+        (true, None) => Source::Same,
+        (false, _) => Source::Bytes(body.into()),
+    };
+    let config = wanted.config.map(|config| match config {
+        Value::String(text) => text,
+        other => other.to_string(),
+    });
+    let change = StageChange { place, source, pin: wanted.sha256.map(|sha256| sha256.0), config };
+    let asked = access.swaps.swap_stage(change, wanted.drain || query.is_set("drain"), peer.ip());
+    answer(asked, query.value("wait") != Some("false")).await
+}
+
+/// A request to go back.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Back {
+    /// The version; without it the one before the one that runs.
+    version: Option<Ticket>,
+}
+
+async fn roll_back(
+    Shared(access): Shared<Arc<Access>>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    Path(stage): Path<String>,
+    request: Request,
+) -> Response {
+    let uri = request.uri().clone();
+    let query = Query::of(uri.query());
+    let place = match stage.parse::<Place>() {
+        Ok(place) => place,
+        Err(rule) => return refused(StatusCode::NOT_FOUND, bad("stage_unknown", rule)),
+    };
+    let body = to_bytes(request.into_body(), BODY_LIMIT).await.unwrap_or_default();
+    let back = if body.is_empty() { Ok(Back::default()) } else { serde_json::from_slice(&body) };
+    match back {
+        Ok(Back { version }) => match access.swaps.roll_back_stage(place, version, peer.ip()) {
+            Ok(asked) => answer(asked, query.value("wait") != Some("false")).await,
+            Err(failure) => refused(StatusCode::NOT_FOUND, failure),
+        },
+        Err(error) => refused(StatusCode::BAD_REQUEST, bad("request_invalid", error)),
+    }
+}
+
+/// Lets a request pass that may change something.
+async fn guard(
+    Shared(access): Shared<Arc<Access>>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match permitted(access.token.as_ref(), peer.ip(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(failure) => refused(StatusCode::FORBIDDEN, failure),
+    }
+}
+
+fn permitted(token: Option<&SecretSource>, peer: IpAddr, headers: &HeaderMap) -> Result<(), Failure> {
+    let refuse =
+        |why: &str, mend: &str| Err(Failure::definite("admin_forbidden", "changing modules over HTTP", why, mend));
+    if headers.contains_key(header::ORIGIN) {
+        return refuse("the request comes from a page in a browser", "use a command-line client");
+    }
+    let Some(token) = token else {
+        if peer.to_canonical().is_loopback() {
+            return Ok(());
+        }
+        return refuse(
+            "it comes from another machine, and there is no admin.token",
+            "set admin.token, or ask on this machine",
+        );
+    };
+    let expected = token.resolve()?;
+    let borne = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    if borne.is_some_and(|borne| same(borne, expected.expose().as_bytes())) {
+        return Ok(());
+    }
+    refuse(
+        "it bears no token, or a wrong one",
+        "send the header Authorization: Bearer TOKEN with the token of admin.token",
+    )
+}
+
+/// Compares in a time that tells nothing of where they differ.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    !b.is_empty() && a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (x, y)| differ | (x ^ y)) == 0
+}
+
+async fn answer((version, told): Asked, wait: bool) -> Response {
+    if !wait {
+        return (StatusCode::ACCEPTED, Json(json!({ "version": version, "pending": true }))).into_response();
+    }
+    match told.await {
+        Ok(Ok(swapped)) => Json(json!(swapped)).into_response(),
+        Ok(Err(failure)) => {
+            let code = match failure.code {
+                "swap_queue_full" => StatusCode::TOO_MANY_REQUESTS,
+                _ if failure.is_definite() => StatusCode::UNPROCESSABLE_ENTITY,
+                _ => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            refused(code, failure)
+        }
+        Err(_) => {
+            let why = "the gateway ended before it was done";
+            refused(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Failure::transient("swap_stopping", "swapping modules", why, "ask again"),
+            )
+        }
+    }
+}
+
+fn refused(code: StatusCode, failure: Failure) -> Response {
+    (code, Json(json!({ "error": failure }))).into_response()
+}
+
+fn bad(code: &'static str, why: impl ToString) -> Failure {
+    let mend = "docs/hot-reload.md has the form of the requests";
+    Failure::definite(code, "reading a request", why.to_string(), mend)
+}
+
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::CONTENT_TYPE)?.to_str().ok()
+}
+
+/// The few plain parameters of a request.
+struct Query<'a>(&'a str);
+
+impl<'a> Query<'a> {
+    fn of(query: Option<&'a str>) -> Query<'a> {
+        Query(query.unwrap_or_default())
+    }
+
+    fn value(&self, name: &str) -> Option<&'a str> {
+        let mut pairs = self.0.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        self.value(name).is_some_and(|value| value.is_empty() || value == "true")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.insert(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn who_may_change_something() {
+        let (here, there): (IpAddr, IpAddr) = ("127.0.0.1".parse().unwrap(), "192.0.2.7".parse().unwrap());
+        let token = SecretSource::Literal(Secret::new("sesame".to_owned()));
+        let empty = SecretSource::Literal(Secret::new(String::new()));
+        let bears = |text: &str| headers(&[("authorization", text)]);
+        let may = |token: Option<&SecretSource>, peer, headers: &HeaderMap| permitted(token, peer, headers).is_ok();
+        assert!(may(None, here, &headers(&[])));
+        assert!(may(None, "::ffff:127.0.0.1".parse().unwrap(), &headers(&[])));
+        assert!(!may(None, there, &headers(&[])));
+        assert!(!may(None, here, &headers(&[("origin", "http://evil.example")])));
+        for peer in [here, there] {
+            assert!(may(Some(&token), peer, &bears("Bearer sesame")));
+            assert!(!may(Some(&token), peer, &headers(&[])));
+            assert!(!may(Some(&token), peer, &bears("Bearer sesamE")));
+            assert!(!may(Some(&token), peer, &bears("Bearer sesame2")));
+            assert!(!may(Some(&token), peer, &bears("sesame")));
+            assert!(!may(Some(&empty), peer, &bears("Bearer ")), "an empty token opens nothing");
+        }
+    }
+
+    #[test]
+    fn parameters() {
+        let query = Query::of(Some("wait=false&drain&sha256=00"));
+        assert_eq!((query.value("wait"), query.value("sha256"), query.value("x")), (Some("false"), Some("00"), None));
+        assert!(query.is_set("drain") && !query.is_set("wait") && !Query::of(None).is_set("drain"));
+    }
+}

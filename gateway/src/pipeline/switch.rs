@@ -1,0 +1,111 @@
+//! Where a new version of the chain waits for the reader to come to a transaction boundary.
+//!
+//! Owns the one place for a version that is ready, and waking the reader of an idle source. Must not know modules.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use millrace_batch::Failure;
+use millrace_position::ActiveModule;
+use tokio::sync::{Notify, oneshot};
+
+use super::{Retired, generation::Generation};
+
+/// A version that is ready to take over at the next transaction boundary.
+pub struct Armed {
+    /// The version.
+    pub generation: Arc<Generation>,
+    /// What must be durable, with everything before the boundary, before the first batch of the version: where topics, partitions
+    /// or the choice of changes differ (I3). The reader stands still until then.
+    pub drain: Option<Drain>,
+    /// Told when it has taken over, with the time the reader stood still for it.
+    pub done: oneshot::Sender<Result<Duration, Failure>>,
+}
+
+/// What a drain makes durable and how long it may take.
+pub struct Drain {
+    /// The modules of the new version.
+    pub modules: Vec<ActiveModule>,
+    /// Longest wait; after it the version is given up and the stream goes on with the old one.
+    pub patience: Duration,
+}
+
+/// The way from whoever prepares a version to the reader of one session.
+#[derive(Default)]
+pub struct Switch {
+    armed: AtomicBool,
+    next: Mutex<Option<Armed>>,
+    bell: Notify,
+    /// Chains the workers are done with.
+    pub retired: Retired,
+}
+
+impl Switch {
+    fn next(&self) -> MutexGuard<'_, Option<Armed>> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a version in place. One that waits already is dropped, and whoever waits for it hears that.
+    pub fn arm(&self, armed: Armed) {
+        *self.next() = Some(armed);
+        self.armed.store(true, Ordering::Release);
+        self.bell.notify_one();
+    }
+
+    /// Takes back a version the reader has not taken.
+    pub fn disarm(&self) {
+        self.armed.store(false, Ordering::Release);
+        *self.next() = None;
+    }
+
+    /// Whether a version waits. Cheap enough for every commit.
+    #[inline]
+    pub fn is_armed(&self) -> bool {
+        self.armed.load(Ordering::Relaxed)
+    }
+
+    /// The version that waits.
+    pub fn take(&self) -> Option<Armed> {
+        self.armed.store(false, Ordering::Release);
+        self.next().take()
+    }
+
+    /// Until a version is put in place; may return once too often, never once too few.
+    pub async fn rung(&self) {
+        self.bell.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn armed(version: u64) -> (Armed, oneshot::Receiver<Result<Duration, Failure>>) {
+        let (done, told) = oneshot::channel();
+        let generation = Arc::new(Generation::new(version, [0; 8], None, Vec::new()));
+        (Armed { generation, drain: None, done }, told)
+    }
+
+    #[tokio::test]
+    async fn the_newest_waits_and_who_waited_before_hears_of_it() {
+        let switch = Switch::default();
+        assert!(!switch.is_armed() && switch.take().is_none());
+        let ((first, first_told), (second, mut second_told)) = (armed(1), armed(2));
+        switch.arm(first);
+        switch.arm(second);
+        assert!(first_told.await.is_err(), "it will never take over");
+        switch.rung().await;
+        assert!(switch.is_armed());
+        assert_eq!(switch.take().map(|armed| armed.generation.version), Some(2));
+        assert!(!switch.is_armed() && second_told.try_recv().is_err());
+        let (third, told) = armed(3);
+        switch.arm(third);
+        switch.disarm();
+        assert!(switch.take().is_none() && told.await.is_err());
+    }
+}
