@@ -123,7 +123,7 @@ fn rust(folder: &Path, manifest: &Manifest, out: &Path) -> Result<(), ToolError>
     let mut cargo = Command::new("cargo");
     cargo
         .current_dir(&root)
-        .args(["build", "--release", "--target", TARGET, "--lib", "--target-dir"])
+        .args(["build", "--release", "--ignore-rust-version", "--target", TARGET, "--lib", "--target-dir"])
         .arg(&target)
         .env("RUSTC", rustc)
         .env("PATH", path)
