@@ -6,6 +6,10 @@
 bool mr_utf8(mr_text text) {
   const uint8_t *p = text.ptr, *end = p + text.len;
   while (p < end) {
+    if (end - p >= 16 && !wasm_i8x16_bitmask(wasm_v128_load(p))) {
+      p += 16;
+      continue;
+    }
     uint8_t lead = *p;
     if (lead < 0x80) {
       p++;

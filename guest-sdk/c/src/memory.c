@@ -137,10 +137,11 @@ void mr_put(mr_buf *buf, mr_text text) {
 
 static void print(mr_buf *buf, const char *format, va_list list) {
   for (; *format; format++) {
-    if (*format != '%') {
-      mr_put(buf, (mr_text){(const uint8_t *)format, 1});
-      continue;
-    }
+    uint32_t plain = 0;
+    while (format[plain] && format[plain] != '%') plain++;
+    mr_put(buf, (mr_text){(const uint8_t *)format, plain});
+    format += plain;
+    if (!*format) return;
     switch (*++format) {
       case 's': mr_put(buf, mr_str(va_arg(list, const char *))); break;
       case 'T': mr_put(buf, va_arg(list, mr_text)); break;
