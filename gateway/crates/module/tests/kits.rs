@@ -118,7 +118,7 @@ fn what_is_not_granted_is_not_imported_unless_used() {
         let bytes = fs::read(components.join(name)).unwrap();
         Module::load(&engine, name, &bytes, None).err().map(|error| error.failure().code)
     };
-    assert_eq!(refused("conformance.wasm"), Some("module_imports"));
+    assert_eq!(refused("conformance.wasm"), Some("module_unknown_import"));
     assert_eq!(refused("template-filter.wasm"), None);
 }
 
