@@ -37,10 +37,15 @@ pub(crate) use modules::{default_cache as module_cache, limits as module_limits}
 pub(crate) use store::Store;
 pub use swaps::Swaps;
 
-/// The chain of a task and its engine, for tools. Blocking.
+/// The chain of a task and its engine, for tools: it halts on every fault, so that none is skipped unseen. Blocking.
 pub(crate) fn chain(task: &Task) -> Result<(millrace_host::ChainSpec, millrace_host::HostEngine), Failure> {
     let loaded = modules::Loaded::load(task)?;
-    Ok((loaded.spec, loaded.engine))
+    let mut spec = loaded.spec;
+    let last = [&mut spec.route, &mut spec.format];
+    for stage in spec.filters.iter_mut().chain(&mut spec.maps).chain(last) {
+        stage.on_error = millrace_host::OnError::Halt;
+    }
+    Ok((spec, loaded.engine))
 }
 
 use crate::{config::Task, observe::Observe};
