@@ -78,7 +78,7 @@ impl Encoding {
                 "encoding_unsupported",
                 "reading the encoding of the database",
                 format!("text in {name} cannot be converted to UTF-8 without guessing"),
-                "stream from a database with an encoding of the list in docs/sources.md, UTF8 at best",
+                "stream from a database with one of the encodings docs/sources/gaussdb.md lists, UTF8 at best",
             )
         })
     }

@@ -2,14 +2,28 @@
 //!
 //! Owns kinds, tags and tuples. Reads tags in whatever order they come. Must not know frames.
 
-use super::{Reason, Record, RecordError, literal, row::ColumnSpans, row::Row, scan::Scan, time};
+use super::{Reason, Record, RecordError, literal, row::ColumnSpans, row::Row, row::Span, scan::Scan, time};
 use millrace_batch::{Lsn, Op};
 
 /// Length of a NULL value.
 const NULL: u32 = u32::MAX;
 
 /// Reads one record behind its length and LSN.
+#[inline]
 pub(super) fn record(scan: &mut Scan<'_>, lsn: Lsn, row: &mut Row) -> Result<Record, RecordError> {
+    if row.same_pieces(scan, value)? {
+        return Ok(Record::Row);
+    }
+    let total = scan.total();
+    let record = other(scan, lsn, row)?;
+    if record == Record::Row {
+        row.keep_pieces(total);
+    }
+    Ok(record)
+}
+
+/// A record that is not the last row with other values.
+fn other(scan: &mut Scan<'_>, lsn: Lsn, row: &mut Row) -> Result<Record, RecordError> {
     match scan.u8("the kind of record")? {
         b'B' => {
             let csn = Some(scan.u64("a CSN")?);
@@ -22,6 +36,7 @@ pub(super) fn record(scan: &mut Scan<'_>, lsn: Lsn, row: &mut Row) -> Result<Rec
             Ok(Record::Commit { xid, csn: None, commit_time, end_lsn: Some(lsn) })
         }
         kind @ (b'I' | b'U' | b'D') => {
+            row.forget_pieces();
             row.op = match kind {
                 b'I' => Op::Insert,
                 b'U' => Op::Update,
@@ -38,6 +53,14 @@ pub(super) fn record(scan: &mut Scan<'_>, lsn: Lsn, row: &mut Row) -> Result<Rec
             Ok(Record::Row)
         }
         kind => Err(scan.error(Reason::BadField { field: "the kind of record", value: u32::from(kind) })),
+    }
+}
+
+#[inline]
+fn value(scan: &mut Scan<'_>) -> Result<Option<Span>, RecordError> {
+    match scan.u32("a value")? {
+        NULL => Ok(None),
+        length => Ok(Some(scan.span(length as usize, "a value")?)),
     }
 }
 
@@ -87,10 +110,9 @@ fn images(
             let name =
                 literal::name(&mut row.bytes, span).ok_or_else(|| scan.error(Reason::Malformed("a column's name")))?;
             let type_oid = scan.u32("a type's OID")?;
-            let value = match scan.u32("a value")? {
-                NULL => None,
-                length => Some(scan.span(length as usize, "a value")?),
-            };
+            let piece = scan.at();
+            let value = value(scan)?;
+            row.note_piece(piece, scan.at());
             image.push(ColumnSpans { name, type_oid, value, ..ColumnSpans::default() });
         }
     }

@@ -180,7 +180,12 @@ fn number(form: Form, text: &str, out: &mut String) -> Option<()> {
             float(&format_args!("{:e}", text.parse::<f64>().ok().filter(|value| value.is_finite())?), 15, out)
         }
         _ => {
-            if !digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') || digits.matches('.').count() > 1 {
+            let mut dots = 0;
+            let plain = |byte: u8| {
+                dots += u32::from(byte == b'.');
+                byte.is_ascii_digit() || byte == b'.'
+            };
+            if !digits.bytes().all(plain) || dots > 1 {
                 return None;
             }
             out.push_str(sign);

@@ -166,7 +166,11 @@ impl Mppdb {
         if self.assembler.is_releasing() {
             return Err(fail(Reason::OutOfSequence("a record before the last transaction was released")));
         }
-        match parse(self.options.layout, frame, &mut self.row).map_err(|error| error.at(wal_start))? {
+        let record = parse(self.options.layout, frame, &mut self.row);
+        if !matches!(record, Ok(Record::Begin { .. } | Record::Commit { .. })) {
+            self.tables.read(record == Ok(Record::Row) && self.row.repeats);
+        }
+        match record.map_err(|error| error.at(wal_start))? {
             Record::Begin { xid, csn, commit_time, .. } => {
                 if self.transaction.is_some() {
                     return Err(fail(Reason::OutOfSequence("a transaction begins inside another")));

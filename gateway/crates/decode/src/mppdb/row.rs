@@ -3,6 +3,7 @@
 //! Owns the scratch space rows are read into: a copy of the record, behind it what had to be unescaped, and spans over both; kept
 //! from row to row so that reading allocates nothing once warm. Must not know layouts or tables.
 
+use super::{RecordError, scan::Scan};
 use millrace_batch::Op;
 
 /// A range of a row's bytes.
@@ -31,6 +32,27 @@ pub struct Row {
     pub(super) new: Vec<ColumnSpans>,
     pub(super) old: Vec<ColumnSpans>,
     pub(super) header: Header,
+    pub(super) pieces: Pieces,
+    /// Whether operation, table and new columns are those of the row read before this one.
+    pub(super) repeats: bool,
+}
+
+/// What the last row of style b said between its values, piece by piece: a column's name and type stand in front of each value. It
+/// says the same for row after row, so that comparing it saves reading it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pieces {
+    bytes: Vec<u8>,
+    /// Ends of the pieces in `bytes`.
+    ends: Vec<usize>,
+    /// Columns, new ones first; their names as places behind the start of their piece.
+    columns: Vec<ColumnSpans>,
+    /// Number of new ones.
+    new: usize,
+    op: Option<Op>,
+    schema: Span,
+    table: Span,
+    /// Of the row being read: where each piece ends and each value ends.
+    places: Vec<Span>,
 }
 
 /// What a row's JSON says before its values. It says the same for row after row, so that comparing it saves reading it.
@@ -61,7 +83,8 @@ impl Default for Row {
         let (new, old) = (Vec::new(), Vec::new());
         let (schema, table) = (Span::default(), Span::default());
         let header = Header { bytes: Vec::new(), op: Op::Insert, schema, table, columns: Vec::new() };
-        Row { op: Op::Insert, bytes: Vec::new(), schema, table, new, old, header }
+        let pieces = Pieces::default();
+        Row { op: Op::Insert, bytes: Vec::new(), schema, table, new, old, header, pieces, repeats: false }
     }
 }
 
@@ -112,6 +135,7 @@ impl Row {
         self.new.clear();
         self.old.clear();
         (self.schema, self.table) = (Span::default(), Span::default());
+        self.repeats = false;
     }
 
     /// Takes over the last row's header where this record starts with the same; gives its length.
@@ -124,7 +148,74 @@ impl Row {
         (self.op, self.schema, self.table) = (*op, *schema, *table);
         self.new.clear();
         self.new.extend_from_slice(columns);
+        self.repeats = true;
         Some(bytes.len())
+    }
+
+    /// Reads a record that has the pieces of the last row and other values; `value` reads one. False, and nothing read, where the
+    /// record is another one.
+    #[inline]
+    pub(super) fn same_pieces<'a>(
+        &mut self,
+        scan: &mut Scan<'a>,
+        value: impl Fn(&mut Scan<'a>) -> Result<Option<Span>, RecordError>,
+    ) -> Result<bool, RecordError> {
+        let Row { pieces, new, old, .. } = self;
+        let Some(op) = pieces.op else { return Ok(false) };
+        let start = scan.clone();
+        let mut from = 0;
+        for (n, (end, column)) in pieces.ends.iter().zip(&pieces.columns).enumerate() {
+            let at = scan.at();
+            if !scan.eat_bytes(&pieces.bytes[from..*end]) {
+                break;
+            }
+            from = *end;
+            let name = Span { start: at + column.name.start, end: at + column.name.end };
+            let column = ColumnSpans { name, value: value(scan)?, ..*column };
+            if n < pieces.new { new.push(column) } else { old.push(column) }
+        }
+        if new.len() + old.len() < pieces.columns.len() || !scan.rest().is_empty() {
+            *scan = start;
+            new.clear();
+            old.clear();
+            return Ok(false);
+        }
+        (self.op, self.schema, self.table) = (op, pieces.schema, pieces.table);
+        self.repeats = true;
+        Ok(true)
+    }
+
+    /// Notes where a value's piece and the value end.
+    #[inline]
+    pub(super) fn note_piece(&mut self, piece: usize, value: usize) {
+        self.pieces.places.push(Span { start: piece, end: value });
+    }
+
+    /// Begins to read a row that is another one than the last.
+    #[inline]
+    pub(super) fn forget_pieces(&mut self) {
+        self.pieces.op = None;
+        self.pieces.places.clear();
+    }
+
+    /// Keeps the pieces of a row that was read. One with a name that had to be unquoted is not kept: it stands behind the record.
+    pub(super) fn keep_pieces(&mut self, record: usize) {
+        let Row { pieces, bytes, new, old, op, schema, table, .. } = self;
+        if bytes.len() != record || pieces.places.len() != new.len() + old.len() {
+            return;
+        }
+        pieces.bytes.clear();
+        pieces.ends.clear();
+        pieces.columns.clear();
+        let mut from = 0;
+        for (place, column) in pieces.places.iter().zip(new.iter().chain(&*old)) {
+            pieces.bytes.extend_from_slice(&bytes[from..place.start]);
+            pieces.ends.push(pieces.bytes.len());
+            let name = Span { start: column.name.start - from, end: column.name.end - from };
+            pieces.columns.push(ColumnSpans { name, value: None, ..*column });
+            from = place.end;
+        }
+        (pieces.op, pieces.new, pieces.schema, pieces.table) = (Some(*op), new.len(), *schema, *table);
     }
 
     /// Keeps the header, which ends at this place of the record. One with escapes is not kept: its names stand behind the

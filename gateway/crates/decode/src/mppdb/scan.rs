@@ -106,6 +106,14 @@ impl<'a> Scan<'a> {
         here
     }
 
+    /// The same for bytes.
+    #[inline]
+    pub(super) fn eat_bytes(&mut self, bytes: &[u8]) -> bool {
+        let here = self.rest().starts_with(bytes);
+        self.at += if here { bytes.len() } else { 0 };
+        here
+    }
+
     /// The same, whatever the case of ASCII letters.
     pub(super) fn eat_any_case(&mut self, text: &str) -> bool {
         let here = self.rest().get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text.as_bytes()));

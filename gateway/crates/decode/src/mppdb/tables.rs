@@ -36,12 +36,7 @@ pub(super) struct ShapeColumn {
 }
 
 impl Shape {
-    /// Whether a row has these columns, in the old image the same ones as the last old image.
-    #[inline]
-    fn fits(&self, row: &Row) -> bool {
-        self.fits_new(row) && self.fits_old(row)
-    }
-
+    /// Whether a row has these columns.
     #[inline]
     fn fits_new(&self, row: &Row) -> bool {
         let same = |(spans, known): (&ColumnSpans, &ShapeColumn)| {
@@ -52,6 +47,7 @@ impl Shape {
         row.new.is_empty() || (row.new.len() == self.columns.len() && row.new.iter().zip(&self.columns).all(same))
     }
 
+    /// Whether its old image has the columns of the last old image.
     #[inline]
     fn fits_old(&self, row: &Row) -> bool {
         let same = |(spans, place): (&ColumnSpans, &usize)| equal(row.get(spans.name), &self.columns[*place].name);
@@ -121,6 +117,10 @@ pub(super) struct Tables {
     index: HashMap<Vec<u8>, HashMap<Vec<u8>, usize>>,
     /// Entry of the last row: rows of one table mostly come together.
     last: usize,
+    /// Whether the last row that was read had the shape of the last entry, so that a row with the same columns has it too.
+    fitted: bool,
+    /// Whether the row that was read last is such a row.
+    repeats: bool,
     pub(super) needed: Option<Needed>,
 }
 
@@ -129,7 +129,7 @@ impl Tables {
         let known = (0..log.len() as u32).filter_map(|id| log.get(id));
         let latest = known.map(|known| ((known.schema.clone(), known.table.clone()), known)).collect();
         let (entries, index) = (Vec::new(), HashMap::new());
-        Tables { database, options, log, latest, entries, index, last: 0, needed: None }
+        Tables { database, options, log, latest, entries, index, last: 0, fitted: false, repeats: false, needed: None }
     }
 
     /// Index of a table, made where it is new.
@@ -168,12 +168,21 @@ impl Tables {
     /// The shape of a row's table; none where the catalogue must be asked first.
     #[inline]
     pub(super) fn of_row(&mut self, row: &Row) -> Result<Option<&Shape>, Reason> {
-        let index = self.entry(row.schema(), row.table());
-        let fits = self.entries[index].shape.as_ref().is_some_and(|shape| shape.fits(row));
-        if !fits && !self.adapt(index, row)? {
+        let repeats = self.repeats;
+        let index = if repeats { self.last } else { self.entry(row.schema(), row.table()) };
+        let fits = |shape: &Shape| (repeats || shape.fits_new(row)) && shape.fits_old(row);
+        if !self.entries[index].shape.as_ref().is_some_and(fits) && !self.adapt(index, row)? {
             return Ok(None);
         }
+        self.fitted = true;
         Ok(self.entries[index].shape.as_ref())
+    }
+
+    /// A record was read, or could not be: whether it is a row with the columns of the row before.
+    #[inline]
+    pub(super) fn read(&mut self, repeats: bool) {
+        self.repeats = repeats && self.fitted;
+        self.fitted = false;
     }
 
     /// Makes the entry's shape fit a row; false where the catalogue must be asked first.
@@ -218,6 +227,7 @@ impl Tables {
     /// The shape of a table by name; none where the catalogue must be asked first.
     pub(super) fn of_name(&mut self, schema: &[u8], table: &[u8]) -> Result<Option<&Shape>, Reason> {
         let index = self.entry(schema, table);
+        self.fitted = false;
         if self.entries[index].shape.is_none() && !self.make(index, Vec::new())? {
             return Ok(None);
         }

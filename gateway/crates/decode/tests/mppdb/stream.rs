@@ -473,3 +473,23 @@ fn a_gbk_database_comes_out_in_utf8() {
         ("乗", "键", vec![0])
     );
 }
+
+/// A row with the names of the row before takes its shape over; not where that row was refused before it had one.
+#[test]
+fn a_refused_row_lends_its_shape_to_nobody() {
+    let mut stream = Stream::new(Lsn(0), 1 << 20);
+    stream.send(1, "BEGIN 5").unwrap();
+    assert_eq!(stream.known(2, &insert("1")), Ok(Step::Row));
+    let other = |value: &str| insert(value).replace("\"s.t\"", "\"s.u\"");
+    assert_eq!(stream.send(3, &other("'1")).unwrap_err().code(), "decode_bad_message");
+    assert_eq!(stream.send(4, &other("2")), Ok(Step::TableNeeded));
+    assert_eq!(stream.decoder.needed(), Some(("s", "u")));
+    stream.decoder.set_table(catalogue(&["id"]));
+    assert_eq!(stream.send(4, &other("2")), Ok(Step::Row));
+    assert_eq!(stream.send(5, &other("3")), Ok(Step::Row));
+    assert_eq!(stream.send(6, &insert("4")), Ok(Step::Row));
+    assert_eq!(stream.send(7, &insert("5")), Ok(Step::Row));
+    stream.commit(9).unwrap();
+    assert_eq!(stream.decoder.release(&mut stream.batch), Ok(true));
+    assert_eq!(stream.batch.relations(), [0, 1, 1, 0, 0]);
+}
