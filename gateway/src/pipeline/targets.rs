@@ -26,6 +26,9 @@ type Found = (TopicId, Arc<str>, u32, Option<usize>);
 pub struct Wish {
     /// Whether a missing topic is created.
     pub create: bool,
+    /// Whether that holds for topics that were produced to before. Only a start of the process may make them anew: one that was
+    /// deleted under a running task is for a person to know of.
+    pub remake: bool,
     /// How.
     pub topic: Box<dyn Fn(&str) -> TopicWanted + Send + Sync>,
 }
@@ -134,6 +137,9 @@ impl Places {
             return Ok(found.map(|((topic, name), wanted)| (topic, name, wanted.partitions, None)).collect());
         };
         let states = if self.wish.create {
+            if !self.wish.remake {
+                self.all_there(topics, &names)?;
+            }
             topics.ensure(&wanted)?
         } else {
             topics.describe(&names.iter().map(|(_, name)| &**name).collect::<Vec<_>>())?
@@ -154,6 +160,27 @@ impl Places {
             found.push((topic, name, state.partitions, state.max_message_bytes));
         }
         Ok(found)
+    }
+
+    /// Refuses a topic that was produced to and is not there any more.
+    fn all_there(&self, topics: &Topics, names: &[(TopicId, Arc<str>)]) -> Result<(), Failure> {
+        let known: Vec<&str> = {
+            let record = self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            names.iter().map(|(_, name)| &**name).filter(|name| record.partitions.contains_key(*name)).collect()
+        };
+        if known.is_empty() {
+            return Ok(());
+        }
+        let states = topics.describe(&known)?;
+        match known.into_iter().find(|name| !states.iter().any(|state| state.name == *name)) {
+            None => Ok(()),
+            Some(gone) => Err(Failure::definite(
+                "kafka_unknown_topic",
+                format!("looking for topic {gone}"),
+                "records went to it before, and it is not there any more",
+                "restore the topic, or restart the gateway to have it made anew",
+            )),
+        }
     }
 
     fn pin(&self, name: &str, found: u32) -> Result<u32, Failure> {

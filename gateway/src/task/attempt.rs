@@ -34,7 +34,9 @@ use super::{
 use crate::{
     config::{Decoding, SinkKind, SourceKind, Task},
     observe::Observe,
-    pipeline::{Cut, Generation, Places, Prepared, Ring, Session, SessionEnd, SessionParts, SpillRoom, Switch, Turn},
+    pipeline::{
+        Cut, Generation, Places, Prepared, Ring, Session, SessionEnd, SessionParts, SpillRoom, Switch, Turn, Wish,
+    },
 };
 
 /// The `n` of a task's first id.
@@ -59,6 +61,8 @@ pub(crate) struct Runner {
     busy_since: Option<Instant>,
     /// The last attempt got past the login at the source.
     logged_in: bool,
+    /// A session has run: its topics are not made anew by the next one.
+    begun: bool,
 }
 
 struct Kept {
@@ -70,7 +74,17 @@ impl Runner {
     /// Keeps nothing yet.
     pub fn new(observe: Arc<Observe>, swaps: Swaps, gate: Arc<Gate>, spill: Arc<SpillRoom>) -> Runner {
         let in_session = Arc::default();
-        Runner { observe, in_session, swaps, gate, spill, store: None, busy_since: None, logged_in: false }
+        Runner {
+            observe,
+            in_session,
+            swaps,
+            gate,
+            spill,
+            store: None,
+            busy_since: None,
+            logged_in: false,
+            begun: false,
+        }
     }
 
     /// True while a session runs, which ends itself in order when told to stop.
@@ -94,6 +108,7 @@ impl Runner {
             }
         };
         self.busy_since = None;
+        self.begun = true;
         self.in_session.store(true, Ordering::Release);
         self.observe.streaming();
         self.swaps.opened(shard.number, Link::of(&parts));
@@ -199,7 +214,8 @@ impl Runner {
 
         let record = Arc::new(Mutex::new(record));
         let (sink, topics) = topics::open_sink(task, kafka.as_ref()).await?;
-        let places = Arc::new(Places::new(sink.clone(), topics, table, record.clone(), topics::wish(task)));
+        let wish = Wish { remake: !self.begun, ..topics::wish(task) };
+        let places = Arc::new(Places::new(sink.clone(), topics, table, record.clone(), wish));
         let tables = topics::before_start(task, &from.catalogue, scratch, places.clone(), dead_letters).await?;
 
         let position = record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).position;

@@ -122,6 +122,7 @@ pub(crate) fn wish(task: &Task) -> Wish {
     let limits = (route.partitions.get() as u32, route.replication_factor.get() as i32);
     Wish {
         create: route.create_topics,
+        remake: true,
         topic: Box::new(move |name| TopicWanted {
             name: name.to_owned(),
             partitions: limits.0,

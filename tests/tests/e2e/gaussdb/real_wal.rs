@@ -15,7 +15,7 @@ fn real_transactions_agree_with_the_oracle_in_serial_and_parallel() {
     for (decoding, style) in [("serial", "b"), ("parallel", "b"), ("parallel", "j")] {
         let purpose = format!("mppdb_{decoding}_{style}");
         let stage = Stage::on(&postgres, servers::kafka(), &purpose, shop::SCHEMA);
-        let oracle = Oracle::observe(&stage.database, &shop::TABLES);
+        let oracle = Oracle::observe(&stage.database, &shop::TABLES).with_old_keys();
         let mut task = stage.task.clone();
         task.unset("source.publication");
         task.text("source.decoding", decoding).set("source.parallel", &format!("{{ style = \"{style}\" }}"));
