@@ -123,14 +123,22 @@ fn a_thousand_swaps_at_full_load() {
     gateway.stop_cleanly();
 }
 
+/// Waits until a large transaction is on its way. Asked of the gateway: a consumer sees the first record late.
+fn begun(gateway: &mut Gateway) {
+    eventually("the transaction begins", SOON, || {
+        (gateway.status()["changes_received"].as_u64() > Some(100)).then_some(())
+    });
+}
+
 #[test]
 fn swaps_wait_for_the_end_of_a_large_transaction_and_ten_wait_in_order() {
     const ROWS: usize = 300_000;
-    let stage = stage("boundary", "CREATE TABLE t(id int PRIMARY KEY)");
+    // Wide rows: what takes its time is the broker, however fast the gateway is.
+    let stage = stage("boundary", "CREATE TABLE t(id int PRIMARY KEY, v text DEFAULT repeat('x',1200))");
     let mut gateway = Gateway::ready(&stage.task);
     let mut reader = stage.reader(&["t"]);
     stage.database.exec(&format!("INSERT INTO t SELECT generate_series(1,{ROWS})"));
-    reader.until("its beginning", SOON, |records| records.len() > 100);
+    begun(&mut gateway);
     let asked: Vec<u64> = (0..10)
         .map(|n| {
             let body = json!({ "config": { "db_type": format!("v{n}") } });
@@ -142,7 +150,8 @@ fn swaps_wait_for_the_end_of_a_large_transaction_and_ten_wait_in_order() {
     let (_, view) = gateway.send("GET", "/v1/modules", &Value::Null);
     let pending = view["pending"].as_array().expect("a list");
     assert!(pending.len() >= 9, "they wait visibly: {view}");
-    assert!(reader.records().len() < ROWS, "the transaction is still under way, so this test shows something");
+    let sent = gateway.status()["records_delivered"].as_u64();
+    assert!(sent < Some(ROWS as u64), "the transaction is still under way, so this test shows something: {sent:?}");
     reader.until("all rows", Duration::from_secs(120), |records| records.len() >= ROWS);
     stage.database.exec("INSERT INTO t VALUES (0)");
     let done = eventually("all are done", SOON, || {
@@ -446,8 +455,9 @@ fn a_swap_that_waits_when_the_gateway_stops_comes_to_nothing() {
     let stage = stage("stopping", "CREATE TABLE t(id int PRIMARY KEY, v text)");
     let mut gateway = Gateway::ready(&stage.task);
     let mut reader = stage.reader(&["t"]);
-    stage.database.exec("INSERT INTO t SELECT n, repeat('x',200) FROM generate_series(1,150000) n");
-    reader.until("its beginning", SOON, |records| records.len() > 100);
+    // Some 400 MB for the broker: the transaction is still on its way when the swap is ready.
+    stage.database.exec("INSERT INTO t SELECT n, repeat(md5(n::text),56) FROM generate_series(1,200000) n");
+    begun(&mut gateway);
     let (code, answer) =
         gateway.send("PUT", "/v1/modules/format?wait=false", &json!({ "config": { "db_type": "Late" } }));
     assert_eq!(code, 202, "{answer}");
@@ -465,7 +475,7 @@ fn a_swap_that_waits_when_the_gateway_stops_comes_to_nothing() {
     reader.until("every row", Duration::from_secs(120), |records| {
         seen.extend(records[read..].iter().map(|record| record.json()["id"].as_u64()));
         read = records.len();
-        seen.len() >= 150_000
+        seen.len() >= 200_000
     });
     assert!(reader.records().iter().all(|record| record.json()["dbType"] == "PostgreSQL"));
     gateway.stop_cleanly();
