@@ -11,7 +11,7 @@ pub enum Fault {
         /// Bytes that still arrive.
         after: u64,
     },
-    /// Nothing is sent any more, no keepalive either, until [`Faults::clear`].
+    /// Nothing is sent any more, no keepalive either, until `Faults::clear`.
     Stall,
     /// Keepalives in network order, as PostgreSQL sends them, until cleared.
     WrongByteOrder,
