@@ -4,7 +4,7 @@
 //! the thread's CPU clock, so that other work on the machine counts less, and of one change: a batch's time over its size.
 
 // A benchmark is a test as far as unwrapping goes.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs, reason = "a bench may fail loudly and has no readers of its interface")]
 
 use criterion::measurement::{Measurement, ValueFormatter};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

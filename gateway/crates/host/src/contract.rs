@@ -4,7 +4,7 @@
 //! Must not know plans, batches or policies.
 
 // Generated code: its public items carry the comments of the WIT file where the contract has any.
-#[allow(missing_docs, clippy::all)]
+#[allow(missing_docs, clippy::all, reason = "written by bindgen from the contract, which has the documentation")]
 mod generated {
     wasmtime::component::bindgen!({
         world: "transform",

@@ -1,5 +1,5 @@
 //! Writes pgoutput messages, for tests and benchmarks.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 /// One column of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
