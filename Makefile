@@ -25,7 +25,7 @@ test: setup ## every test, with a real PostgreSQL and a real Apache Kafka on loo
 	tests/setup.sh
 	.ci/prebuilt.sh
 	guest-sdk/build.sh
-	MILLRACE_BIN=$(PROGRAM) $(CARGO) test --release --workspace $(FAILPOINTS)
+	MILLRACE_BIN=$(PROGRAM) $(CARGO) test --release --workspace --no-fail-fast $(FAILPOINTS)
 
 bench: setup ## a backlog of a million changes: pg_recvlogical, then the gateway; writes target/bench/latest.json
 	tests/setup.sh

@@ -22,7 +22,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Bytes rendered before they are written.
 const CHUNK: usize = 256 << 10;
@@ -42,6 +42,9 @@ impl Drop for Held {
     }
 }
 
+/// Whose streams are cut off: the name of a slot, and a count so that the same name twice is two events.
+type Evictions = watch::Receiver<(String, u64)>;
+
 /// A stream that may start.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -51,6 +54,8 @@ pub(super) struct Plan {
     options: Result<DecodeOptions, SqlError>,
     timeout: Option<Duration>,
     batch_idle: Duration,
+    /// Since the slot was taken: who is cut off before the stream runs is cut off all the same.
+    evictions: Evictions,
 }
 
 impl Plan {
@@ -94,6 +99,7 @@ impl Plan {
         }
         let confirmed = found.confirmed.unwrap_or_default();
         found.active = true;
+        let evictions = door.node.evict.subscribe();
         drop(slots);
         let setting =
             session.settings.get("logical_sender_timeout").or(catalogue.settings.get("logical_sender_timeout"));
@@ -107,6 +113,7 @@ impl Plan {
             options,
             timeout: (!timeout.is_zero()).then_some(timeout),
             batch_idle: door.shared.options.batch_idle,
+            evictions,
         })
     }
 }
@@ -140,7 +147,7 @@ enum End {
 pub(super) async fn run(door: &Door, mut transport: Transport, plan: Plan) -> io::Result<()> {
     let mut out = Vec::new();
     wire::message(&mut out, b'W', |out| out.extend_from_slice(&[0; 3]));
-    let Plan { held, from, confirmed, options, timeout, batch_idle } = plan;
+    let Plan { held, from, confirmed, options, timeout, batch_idle, mut evictions } = plan;
     let options = match options {
         Ok(options) => options,
         Err(error) => {
@@ -165,8 +172,6 @@ pub(super) async fn run(door: &Door, mut transport: Transport, plan: Plan) -> io
         batch_idle,
         reply_asked: false,
     };
-    let mut evictions = door.node.evict.subscribe();
-    evictions.mark_unchanged();
     let evicted = async {
         loop {
             // The sender lives as long as the node.

@@ -38,7 +38,12 @@ async fn every_layout_tells_the_truth() {
         let cluster = cluster(Options { workload: None, ..one_node(0) });
         let slot = create_slot(&cluster, 0, "s").await;
         drop(cluster);
-        let cluster = self::cluster(one_node(120));
+        let mut options_of_node = one_node(120);
+        if layout == Layout::Text {
+            // Names stand bare in that style, so one with a blank cannot be told from two: the decoder refuses it.
+            options_of_node.catalogue.tables.retain(|table| !table.name.contains(' '));
+        }
+        let cluster = self::cluster(options_of_node);
         // Made at once, before the workload has begun much; what came before the slot is not sent.
         let slot = create_slot(&cluster, 0, "s").await.max(slot);
         committed(&cluster, 0, 120).await;
