@@ -44,6 +44,8 @@ enum Purpose {
     None,
     /// Drain before the set of tables changes.
     Objects,
+    /// The set changed; streams are opened again.
+    ObjectsReopen,
     /// Check before a reset.
     Reset,
     /// Drop the old slots before a reset makes new ones.
@@ -124,7 +126,7 @@ impl Machine {
 
     /// True while the set of tables is being changed; the task itself stays in incremental synchronization.
     pub fn is_changing_objects(&self) -> bool {
-        self.purpose == Purpose::Objects
+        matches!(self.purpose, Purpose::Objects | Purpose::ObjectsReopen)
     }
 
     /// True where nothing is tried again by itself until a person acts.
@@ -328,10 +330,15 @@ impl Machine {
                 self.enter(Status::Incremental, now_ms);
                 vec![]
             }
+            // The edit ends here and not before: a second one must not drain what does not stream yet.
+            (Status::Incremental, Event::Streaming) if self.purpose == Purpose::ObjectsReopen => {
+                self.purpose = Purpose::None;
+                vec![]
+            }
             (_, Event::Failed(fault)) => self.failed(fault, now_ms),
             (Status::Incremental, Event::Drained) if self.purpose == Purpose::Objects => vec![Effect::ApplyObjects],
             (Status::Incremental, Event::ObjectsApplied | Event::ObjectsFailed) if self.purpose == Purpose::Objects => {
-                self.purpose = Purpose::None;
+                self.purpose = Purpose::ObjectsReopen;
                 vec![Effect::Stream]
             }
             (Status::Pausing, Event::Drained) => {

@@ -459,3 +459,16 @@ fn a_forced_stop_ends_with_both_sides_away() {
     assert_eq!(machine.status(), Status::Completed);
     assert!(machine.act(Action::Resume, 0).is_err());
 }
+
+/// Found by the random walks: between the new set of tables and the stream that carries it nothing flows that a second edit could drain.
+#[test]
+fn an_edit_of_objects_ends_when_changes_flow_again() {
+    let mut machine = reach(Status::Incremental).unwrap();
+    assert_eq!(machine.act(Action::EditObjects, 0).unwrap(), [Effect::Drain]);
+    assert_eq!(machine.event(Event::Drained, 0), [Effect::ApplyObjects]);
+    assert_eq!(machine.event(Event::ObjectsFailed, 0), [Effect::Stream]);
+    assert!(machine.act(Action::EditObjects, 0).is_err());
+    assert!(machine.act(Action::Pause, 0).is_err());
+    assert!(machine.event(Event::Streaming, 0).is_empty());
+    assert!(machine.act(Action::EditObjects, 0).is_ok());
+}
