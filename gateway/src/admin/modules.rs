@@ -43,8 +43,11 @@ pub(super) fn routes(access: Arc<Access>) -> Router {
     let changes = Router::new()
         .route("/v1/modules/{stage}", put(swap))
         .route("/v1/modules/{stage}/rollback", post(roll_back))
+        .route("/v1/modules/{stage}/shadow", put(shadow).delete(end_shadow))
+        .route("/v1/modules/{stage}/promote", post(promote))
         .route_layer(from_fn_with_state(access.clone(), guard));
-    Router::new().route("/v1/modules", get(list)).merge(changes).with_state(access)
+    let looks = Router::new().route("/v1/modules", get(list)).route("/v1/modules/{stage}/shadow", get(shadow_report));
+    looks.merge(changes).with_state(access)
 }
 
 async fn list(Shared(access): Shared<Arc<Access>>) -> Json<Value> {
@@ -72,6 +75,16 @@ async fn swap(
     Path(stage): Path<String>,
     request: Request,
 ) -> Response {
+    let wait = Query::of(request.uri().query()).value("wait") != Some("false");
+    match wanted(&stage, request).await {
+        Ok((change, drain)) => answer(access.swaps.swap_stage(change, drain, peer.ip()), wait).await,
+        Err(refused) => *refused,
+    }
+}
+
+/// The change a request asks for, and whether it is to drain.
+async fn wanted(stage: &str, request: Request) -> Result<(StageChange, bool), Box<Response>> {
+    let refused = |code, failure| Err(Box::new(refused(code, failure)));
     let uri = request.uri().clone();
     let query = Query::of(uri.query());
     let is_json = content_type(request.headers()).is_some_and(|kind| kind.starts_with("application/json"));
@@ -79,6 +92,9 @@ async fn swap(
         Ok(place) => place,
         Err(rule) => return refused(StatusCode::NOT_FOUND, bad("stage_unknown", rule)),
     };
+    // Beside a component its configuration has place in a header.
+    let config = request.headers().get("millrace-config").and_then(|text| text.to_str().ok());
+    let config = config.map(|text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)));
     let body = match to_bytes(request.into_body(), BODY_LIMIT).await {
         Ok(body) => body,
         Err(_) => {
@@ -97,7 +113,7 @@ async fn swap(
             Ok(sha256) => sha256,
             Err(rule) => return refused(StatusCode::BAD_REQUEST, bad("request_invalid", format!("sha256 {rule}"))),
         };
-        Wanted { path: None, sha256, config: None, drain: query.is_set("drain") }
+        Wanted { path: None, sha256, config, drain: query.is_set("drain") }
     };
     let source = match (is_json, wanted.path) {
         (true, Some(path)) => Source::File(path),
@@ -109,8 +125,56 @@ async fn swap(
         other => other.to_string(),
     });
     let change = StageChange { place, source, pin: wanted.sha256.map(|sha256| sha256.0), config };
-    let asked = access.swaps.swap_stage(change, wanted.drain || query.is_set("drain"), peer.ip());
-    answer(asked, query.value("wait") != Some("false")).await
+    Ok((change, wanted.drain || query.is_set("drain")))
+}
+
+async fn shadow(
+    Shared(access): Shared<Arc<Access>>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    Path(stage): Path<String>,
+    request: Request,
+) -> Response {
+    match wanted(&stage, request).await {
+        Ok((change, _)) => told(access.swaps.shadow(change, peer.ip()).await),
+        Err(refused) => *refused,
+    }
+}
+
+async fn shadow_report(Shared(access): Shared<Arc<Access>>, Path(stage): Path<String>) -> Response {
+    told(place(&stage).and_then(|place| access.swaps.shadow_report(place)))
+}
+
+async fn end_shadow(Shared(access): Shared<Arc<Access>>, Path(stage): Path<String>) -> Response {
+    told(place(&stage).and_then(|place| access.swaps.end_shadow(place)))
+}
+
+async fn promote(
+    Shared(access): Shared<Arc<Access>>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    Path(stage): Path<String>,
+) -> Response {
+    match place(&stage).and_then(|place| access.swaps.promote(place, peer.ip())) {
+        Ok(asked) => answer(asked, true).await,
+        Err(failure) => told(Err(failure)),
+    }
+}
+
+fn place(stage: &str) -> Result<Place, Failure> {
+    stage.parse().map_err(|rule: &str| bad("stage_unknown", rule))
+}
+
+fn told(outcome: Result<Value, Failure>) -> Response {
+    match outcome {
+        Ok(value) => Json(value).into_response(),
+        Err(failure) => {
+            let code = match failure.code {
+                "stage_unknown" | "shadow_unknown" => StatusCode::NOT_FOUND,
+                _ if failure.is_definite() => StatusCode::UNPROCESSABLE_ENTITY,
+                _ => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            refused(code, failure)
+        }
+    }
 }
 
 /// A request to go back.

@@ -11,6 +11,7 @@ mod config;
 mod decode;
 mod dlq;
 mod exit;
+mod live;
 mod module;
 mod replay;
 mod run;
@@ -199,6 +200,9 @@ mod tests {
             &["module", "new", "m", "--stage", "map"],
             &["module", "build", "m"],
             &["module", "test", "m"],
+            &["module", "list"],
+            &["module", "swap", "format", "m.wasm", "--config", "{}", "--no-wait"],
+            &["module", "rollback", "map.0", "--version", "3"],
             &["module", "bench", "m"],
             &["module", "inspect", "m"],
             &["module", "verify", "m"],

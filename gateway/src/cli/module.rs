@@ -16,11 +16,13 @@ use millrace_module::{
 };
 use serde_json::json;
 
-use super::{Exit, Json, answer, quiet};
+use super::{Exit, Json, answer, live, quiet};
 use crate::config::Sha256;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    #[command(flatten)]
+    Live(live::Command),
     /// Writes a new project that builds: kit, source, golden files, config schema
     New(New),
     /// Builds a project's component with the language's own toolchain
@@ -174,6 +176,7 @@ pub(super) fn config(text: &str) -> Result<String, ToolError> {
 pub(super) fn run(command: &Command) -> Exit {
     quiet();
     let (done, json) = match command {
+        Command::Live(command) => return live::run(command),
         Command::New(options) => (new(options), options.json.json),
         Command::Build(options) => (build(options), options.json.json),
         Command::Test(options) => (test(options), options.subject.json.json),

@@ -24,6 +24,17 @@ pub struct Prepared {
     pub announced: u32,
 }
 
+impl Prepared {
+    /// Tells the instances every table version they have not heard of, in the order of the log.
+    pub fn announce(&mut self, relations: &RelationLog) -> Result<(), millrace_host::HostError> {
+        while let Some(relation) = relations.get(self.announced) {
+            self.chain.announce(&relation)?;
+            self.announced += 1;
+        }
+        Ok(())
+    }
+}
+
 /// A batch a version failed on while it was on trial; the version before it made the records.
 #[derive(Clone, Debug)]
 pub struct TrialFault {
@@ -79,6 +90,11 @@ impl Generation {
         Generation { version, digest, trial, chains: Mutex::new(chains), taking: AtomicU64::new(0) }
     }
 
+    /// All of its chains, for a version that runs beside another and never in its place.
+    pub fn take_chains(&self) -> Vec<Prepared> {
+        std::mem::take(&mut *self.chains.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn take(&self) -> Option<Prepared> {
         self.chains.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
@@ -104,11 +120,7 @@ pub struct Lane {
 impl Lane {
     /// Tells the instances every table version they have not heard of, in the order of the log.
     pub fn announce(&mut self, relations: &RelationLog) -> Result<(), millrace_host::HostError> {
-        while let Some(relation) = relations.get(self.prepared.announced) {
-            self.prepared.chain.announce(&relation)?;
-            self.prepared.announced += 1;
-        }
-        Ok(())
+        self.prepared.announce(relations)
     }
 
     /// The instances.
@@ -122,7 +134,8 @@ impl Lane {
 pub struct Retired(Arc<Mutex<Vec<Chain>>>);
 
 impl Retired {
-    fn put(&self, chain: Chain) {
+    /// Hands a chain over.
+    pub fn put(&self, chain: Chain) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(chain);
     }
 

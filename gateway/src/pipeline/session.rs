@@ -156,6 +156,9 @@ impl Session {
             let Some(lanes) = Lanes::new(parts.generation.clone(), parts.switch.retired.clone()) else { break };
             let worker = Worker {
                 lanes,
+                switch: parts.switch.clone(),
+                beside: None,
+                noted: 0,
                 relations: parts.relations.clone(),
                 inbox: work_inbox.clone(),
                 outbox: done.clone(),

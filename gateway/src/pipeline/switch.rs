@@ -5,7 +5,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -14,7 +14,7 @@ use millrace_batch::Failure;
 use millrace_position::ActiveModule;
 use tokio::sync::{Notify, oneshot};
 
-use super::{Retired, generation::Generation};
+use super::{Retired, Shadow, generation::Generation};
 
 /// A version that is ready to take over at the next transaction boundary.
 pub struct Armed {
@@ -41,6 +41,9 @@ pub struct Switch {
     armed: AtomicBool,
     next: Mutex<Option<Armed>>,
     bell: Notify,
+    shadow: Mutex<Option<Arc<Shadow>>>,
+    /// Number of the shadow, 0 for none.
+    shadow_number: AtomicU64,
     /// Chains the workers are done with.
     pub retired: Retired,
 }
@@ -73,6 +76,24 @@ impl Switch {
     pub fn take(&self) -> Option<Armed> {
         self.armed.store(false, Ordering::Release);
         self.next().take()
+    }
+
+    /// Puts a version beside the one at work, or takes it away. Workers follow with their next batch.
+    pub fn follow(&self, shadow: Option<Arc<Shadow>>) {
+        let number = shadow.as_ref().map_or(0, |shadow| shadow.number);
+        *self.shadow.lock().unwrap_or_else(PoisonError::into_inner) = shadow;
+        self.shadow_number.store(number, Ordering::Release);
+    }
+
+    /// Number of the shadow, 0 for none. Cheap enough for every batch.
+    #[inline]
+    pub fn shadow_number(&self) -> u64 {
+        self.shadow_number.load(Ordering::Acquire)
+    }
+
+    /// The shadow.
+    pub fn shadow(&self) -> Option<Arc<Shadow>> {
+        self.shadow.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Until a version is put in place; may return once too often, never once too few.

@@ -4,18 +4,25 @@
 //! failure with its number, so that everything before it is still delivered and nothing after it is. What a version of the chain
 //! fails on while it is on trial is done by the version before it.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crossbeam_channel::{Receiver, Sender};
 use millrace_batch::{Batch, Failure, RelationLog};
 use millrace_host::{HostError, Records};
 
-use super::{Done, Generation, Lane, Lanes, Pool, Work};
+use super::{Done, Generation, Lane, Lanes, Pool, Switch, Work, shadow::Beside};
 use crate::{failpoint, observe::Observe, task::now_micros};
 
 /// One worker thread's belongings.
 pub(crate) struct Worker {
     pub lanes: Lanes,
+    pub switch: Arc<Switch>,
+    pub beside: Option<Beside>,
+    /// Number of the shadow this worker has taken note of.
+    pub noted: u64,
     pub relations: RelationLog,
     pub inbox: Receiver<Work>,
     pub outbox: Sender<Done>,
@@ -29,8 +36,13 @@ impl Worker {
         while let Ok(Work { sequence, batch, permit, generation }) = self.inbox.recv() {
             let started = Instant::now();
             let mut records = self.pool.records();
-            let made = self.transform(&generation, &batch, &mut records);
-            self.observe.metrics.transformed(batch.len(), records.len(), started.elapsed());
+            let now = now_micros();
+            let made = self.transform(&generation, &batch, now, &mut records);
+            let took = started.elapsed();
+            self.observe.metrics.transformed(batch.len(), records.len(), took);
+            if made.is_ok() {
+                self.shadow(&batch, now, &records, took);
+            }
             failpoint::pass("after_transform");
             let (outcome, generation) = match made {
                 Ok(by) => (Ok(records), by),
@@ -42,14 +54,29 @@ impl Worker {
         }
     }
 
+    /// Lets the shadow, where there is one, make its records of the batch too.
+    fn shadow(&mut self, batch: &Batch, now: i64, records: &Records, took: Duration) {
+        let wanted = self.switch.shadow_number();
+        if wanted != self.noted {
+            self.noted = wanted;
+            if let Some(gone) = self.beside.take() {
+                self.switch.retired.put(gone.into_chain());
+            }
+            self.beside = self.switch.shadow().filter(|shadow| shadow.number == wanted).and_then(Beside::take);
+        }
+        if let Some(beside) = &mut self.beside {
+            beside.try_on(batch, now, &self.relations, records, took);
+        }
+    }
+
     /// Makes a batch's records; gives the version of the chain that made them.
     fn transform(
         &mut self,
         generation: &Arc<Generation>,
         batch: &Batch,
+        now: i64,
         records: &mut Records,
     ) -> Result<Arc<Generation>, Failure> {
-        let now = now_micros();
         let relations = &self.relations;
         let attempt = |lane: &mut Lane, records: &mut Records| -> Result<Arc<Generation>, HostError> {
             lane.announce(relations)?;

@@ -5,11 +5,13 @@
 //! canary gets. Must not load, run, or wait for anything: `task::swaps` does, and feeds what happened back in.
 
 mod budget;
+mod differ;
 mod machine;
 #[cfg(test)]
 mod machine_model;
 mod place;
 
 pub use budget::{Budget, Reason, Spent};
+pub use differ::{Report, Sample, What};
 pub use machine::{Action, Event, Machine, Phase, Refusal, Ticket};
 pub use place::Place;

@@ -504,3 +504,77 @@ fn a_halted_task_goes_on_with_a_module_that_is_swapped_in() {
     });
     gateway.stop_cleanly();
 }
+
+#[test]
+fn a_shadow_sees_everything_sends_nothing_and_tells_what_differs() {
+    let stage = stage("shadow", "CREATE TABLE t(id int PRIMARY KEY, v text)");
+    let mut gateway = Gateway::ready(&stage.task);
+    stage.database.exec("INSERT INTO t VALUES (0,'a=b')");
+    let mut reader = stage.reader(&["t"]);
+    reader.exactly(1, SOON);
+    let body = json!({ "config": { "db_type": "PostgreSQL", "html_escape": false } });
+    let (code, answer) = gateway.send("PUT", "/v1/modules/format/shadow", &body);
+    assert_eq!((code, &answer["running"]), (200, &json!(true)), "{answer}");
+    stage.database.exec("INSERT INTO t VALUES (1,'plain'),(2,'a=b'),(3,'c<d')");
+    stage.database.exec("DELETE FROM t WHERE id=1");
+    reader.exactly(5, SOON);
+    let report =
+        |gateway: &mut Gateway| gateway.send("GET", "/v1/modules/format/shadow", &Value::Null).1["report"].clone();
+    let told = eventually("it has seen all", SOON, || Some(report(&mut gateway)).filter(|told| told["changes"] == 4));
+    assert_eq!((&told["records"], &told["differences"]), (&json!(4), &json!({ "value": 2 })), "{told}");
+    let sample = &told["samples"][0];
+    // The same JSON in other bytes: a place in the text, and no value.
+    assert!(sample["at"].as_str().is_some_and(|at| at.starts_with("byte ")), "{sample}");
+    assert_eq!((&sample["table"], &sample["ordinal"]), (&json!("public.t"), &json!(1)), "{sample}");
+    assert!(!told.to_string().contains("a=b"), "no values: {told}");
+    // Another one takes its place, with a difference that has a pointer; then it takes over.
+    let body = json!({ "config": { "db_type": "Beside" } });
+    assert_eq!(gateway.send("PUT", "/v1/modules/format/shadow", &body).0, 200);
+    stage.database.exec("INSERT INTO t VALUES (4,'x')");
+    reader.exactly(6, SOON);
+    let told = eventually("it has seen it", SOON, || Some(report(&mut gateway)).filter(|told| told["changes"] == 1));
+    assert_eq!(told["samples"][0]["at"], "/dbType", "{told}");
+    let (code, answer) = gateway.send("POST", "/v1/modules/format/promote", &Value::Null);
+    assert_eq!(code, 200, "{answer}");
+    stage.database.exec("INSERT INTO t VALUES (5,'x')");
+    let records = reader.exactly(7, SOON);
+    assert!(records[..6].iter().all(|record| record.json()["dbType"] == "PostgreSQL"), "a shadow sends nothing");
+    assert_eq!(records[6].json()["dbType"], "Beside");
+    let (code, answer) = gateway.send("DELETE", "/v1/modules/format/shadow", &Value::Null);
+    assert_eq!((code, &answer["running"]), (200, &json!(false)), "{answer}");
+    assert_eq!(gateway.send("GET", "/v1/modules/format/shadow", &Value::Null).0, 404);
+    gateway.stop_cleanly();
+}
+
+#[test]
+fn the_command_line_swaps_and_rolls_back() {
+    let stage = stage("command", "CREATE TABLE t(id int PRIMARY KEY)");
+    let mut gateway = Gateway::ready(&stage.task);
+    let told: Value = serde_json::from_slice(&std::fs::read(stage.task.status_file()).expect("written")).expect("JSON");
+    let admin = told["admin"].as_str().expect("an address").to_owned();
+    let run = |args: &[&str]| {
+        let args: Vec<&str> = ["module"].iter().chain(args).chain(&["--admin", &admin, "--json"]).copied().collect();
+        let out = millrace_tests::gateway::millrace(&args);
+        let answer: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}: {out:?}"));
+        (out.status.code(), answer)
+    };
+    let path = stage.task.dir().join("format.wasm");
+    std::fs::write(&path, renamed(&component("drs-json"), "by hand")).expect("written");
+    let file = path.display().to_string();
+    let (code, answer) = run(&["swap", "format", &file, "--config", r#"{"db_type":"Ünder"}"#]);
+    assert_eq!(code, Some(0), "{answer}");
+    stage.database.exec("INSERT INTO t VALUES (1)");
+    let mut reader = stage.reader(&["t"]);
+    assert_eq!(reader.exactly(1, SOON)[0].json()["dbType"], "Ünder");
+    let (code, list) = run(&["list"]);
+    assert_eq!((code, &list["modules"][2]["swapped"]), (Some(0), &json!(true)), "{list}");
+    let (code, answer) = run(&["swap", "format", "--config", "{\"no\":1}"]);
+    assert_eq!((code, &answer["error"]["code"]), (Some(3), &json!("gateway_refused")), "{answer}");
+    let (code, answer) = run(&["rollback", "format"]);
+    assert_eq!(code, Some(0), "{answer}");
+    stage.database.exec("INSERT INTO t VALUES (2)");
+    assert_eq!(reader.exactly(2, SOON)[1].json()["dbType"], "PostgreSQL");
+    gateway.stop_cleanly();
+    let (code, answer) = run(&["list"]);
+    assert_eq!((code, &answer["error"]["code"]), (Some(4), &json!("gateway_unreachable")), "{answer}");
+}

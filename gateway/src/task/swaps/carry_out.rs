@@ -165,6 +165,7 @@ impl State {
     }
 
     pub(super) fn install(&mut self, swaps: &Swaps, version: Arc<Version>) {
+        self.end_shadow("other modules were swapped in");
         let observe = &swaps.0.observe;
         observe.status.modules(version.loaded.live());
         observe.metrics.active_modules(&version.loaded.live());

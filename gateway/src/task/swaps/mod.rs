@@ -3,6 +3,7 @@
 //! Owns the versions of the chain, who waits for an answer, the history, and carrying out what the machine decides. Must not
 //! decide an order itself. Every version is made on a blocking thread; the stream hears of it only when it is ready.
 
+mod beside;
 mod carry_out;
 mod prepare;
 mod request;
@@ -73,6 +74,7 @@ struct State {
     history: VecDeque<Entry>,
     jobs: HashMap<Ticket, Job>,
     links: BTreeMap<u16, Link>,
+    shadow: Option<beside::Run>,
     doors: HashMap<u16, oneshot::Sender<Option<Arc<Version>>>>,
     /// Instances of the version on trial.
     on_trial: Vec<Arc<Generation>>,
@@ -116,6 +118,7 @@ impl Swaps {
             history: VecDeque::new(),
             jobs: HashMap::new(),
             links: BTreeMap::new(),
+            shadow: None,
             doors: HashMap::new(),
             on_trial: Vec::new(),
         };
@@ -280,6 +283,7 @@ impl Swaps {
     /// A session ended, or never came to stream.
     pub(crate) fn closed(&self, shard: u16) {
         let mut state = self.state();
+        state.end_shadow("the session ended");
         state.links.remove(&shard);
         state.doors.remove(&shard);
         state.on(self, Event::Closed(shard));
