@@ -247,22 +247,28 @@ impl StreamReader {
     }
 
     /// Ends the stream in order: last status update, CopyDone, then reads on, throwing away what the server had under way,
-    /// until its own end. Afterwards the slot is free.
+    /// until it is ready for the next command. Afterwards the slot is free: the server's own CopyDone comes before it lets go of it.
     ///
     /// # Errors
     /// The connection broke, or the end did not come within `bound`.
     pub async fn finish(mut self, feedback: Feedback, bound: Duration) -> Result<(), Error> {
         feedback.stop().await?;
         let drained = async {
+            let mut ended = false;
             loop {
-                while let Some(frame) = self.next_frame()? {
-                    if frame == Frame::End {
-                        return Ok(());
+                while let Some(raw) =
+                    self.buffer.advance().map_err(|source| Error::Framing { during: self.during.clone(), source })?
+                {
+                    match raw.tag {
+                        b'Z' => return Ok(()),
+                        b'd' => {}
+                        tag => ended |= self.other(tag, raw.body)?,
                     }
                 }
                 match self.fill().await {
-                    // openGauss has no answer to CopyDone: it resets the connection, which frees the slot just as well.
-                    Err(Error::Io { .. } | Error::Closed { .. }) if self.dialect == Dialect::GaussDb => {
+                    // A server that is shut down goes without becoming ready; openGauss has no answer to CopyDone, it resets the
+                    // connection. Either frees the slot just as well.
+                    Err(Error::Io { .. } | Error::Closed { .. }) if ended || self.dialect == Dialect::GaussDb => {
                         return Ok(());
                     }
                     filled => filled?,

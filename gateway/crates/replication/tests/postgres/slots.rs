@@ -71,6 +71,50 @@ async fn a_slot_has_one_reader_and_one_database() {
     connection.drop_slot("phys", true).await.unwrap();
 }
 
+/// A server says CopyDone first, lets go of the slot, and is ready then. Scripted, since on a quiet machine the two look like one.
+#[tokio::test]
+async fn a_stream_has_ended_when_the_server_is_ready_again() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let free = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let freed = std::sync::Arc::clone(&free);
+    let server = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut start_up = vec![0; socket.read_u32().await.unwrap() as usize - 4];
+        socket.read_exact(&mut start_up).await.unwrap();
+        socket.write_all(b"R\0\0\0\x08\0\0\0\0S\0\0\0\x16server_version\x0015\0Z\0\0\0\x05I").await.unwrap();
+        loop {
+            let tag = socket.read_u8().await.unwrap();
+            let mut body = vec![0; socket.read_u32().await.unwrap() as usize - 4];
+            socket.read_exact(&mut body).await.unwrap();
+            match tag {
+                b'Q' if body.starts_with(b"SELECT") => socket.write_all(b"I\0\0\0\x04Z\0\0\0\x05I").await.unwrap(),
+                b'Q' => socket.write_all(b"W\0\0\0\x07\0\0\0").await.unwrap(),
+                b'c' => break,
+                _ => {}
+            }
+        }
+        socket.write_all(b"c\0\0\0\x04").await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        freed.store(true, std::sync::atomic::Ordering::SeqCst);
+        socket.write_all(b"C\0\0\0\x0bCOPY 0\0Z\0\0\0\x05I").await.unwrap();
+    });
+    let mut options = millrace_replication::ConnectOptions::new(
+        millrace_replication::Host::Tcp("127.0.0.1".into()),
+        port,
+        "cdc",
+        "shop",
+    );
+    options.sslmode = millrace_replication::SslMode::Disable;
+    let connection = ReplicationConnection::connect(&options).await.unwrap();
+    let asked = StartReplication { slot: "used".into(), from: Lsn(0), options: Vec::new() };
+    let stream = connection.start(&asked, FlushPosition::default(), StreamOptions::default()).await.unwrap();
+    stream.reader.finish(stream.feedback, BOUND).await.unwrap();
+    assert!(free.load(std::sync::atomic::Ordering::SeqCst), "the slot is still held");
+    server.await.unwrap();
+}
+
 #[tokio::test]
 async fn a_blocked_creation_leaves_no_slot_behind() {
     let database = MAIN.database("slot_blocked");

@@ -148,7 +148,7 @@ fn a_record_of_a_later_release_is_refused() {
     let own = options("positions-newer", "newer", 0);
     drop(PositionTopic::open(&config, &own).unwrap());
     let later = foreign(None);
-    later.send(BaseRecord::to("positions-newer").partition(0).key("newer/0").payload("{\"version\":2}")).unwrap();
+    later.send(BaseRecord::to("positions-newer").partition(0).key("newer/0").payload("{\"version\":1000}")).unwrap();
     later.flush(Duration::from_secs(30)).unwrap();
     let failure = PositionTopic::open(&config, &own).err().unwrap();
     assert!(failure.code == "position_newer_version" && failure.is_definite(), "{failure}");
