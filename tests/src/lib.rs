@@ -15,6 +15,7 @@ pub mod oracle;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod registry;
 pub mod scratch;
 pub mod servers;
 pub mod shop;

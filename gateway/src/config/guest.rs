@@ -1,11 +1,11 @@
 //! The configuration of the default modules, as their `init` gets it.
 //!
-//! Owns the step from the task file's sections to the JSON documents of `select`, `topic-router` and `drs-json`; the modules
+//! Owns the step from the task file's sections to the JSON documents of `select`, `topic-router`, `drs-json` and `drs-avro`; the modules
 //! own what the documents mean.
 
 use serde_json::{Map, Value, json};
 
-use super::{Task, TopicPolicy};
+use super::{FormatKind, Task, TopicPolicy};
 
 impl Task {
     /// Configuration of the default filter: the tables to keep.
@@ -30,7 +30,21 @@ impl Task {
 
     /// Configuration of the default format.
     pub fn format_config(&self) -> String {
-        json!(self.format).to_string()
+        let format = &self.format;
+        match format.kind {
+            FormatKind::Json => json!({
+                "profile": format.profile,
+                "db_type": format.db_type,
+                "sql_type": format.sql_type,
+                "html_escape": format.html_escape,
+                "binary": format.binary,
+                "money": format.money,
+            }),
+            FormatKind::Avro => {
+                json!({ "db_type": format.db_type, "binary": format.binary, "money": format.money })
+            }
+        }
+        .to_string()
     }
 }
 

@@ -16,6 +16,7 @@ mod print;
 mod problem;
 mod quantity;
 mod read;
+mod registry;
 mod route;
 mod runtime;
 mod secret;
@@ -36,7 +37,8 @@ pub use policy::{PartitionPolicy, TopicPolicy};
 pub use problem::{Problem, Problems};
 pub use quantity::{Bounded, Size, Span};
 pub use read::{FILE_LIMIT, load, parse};
-pub use route::{Binary, Format, Profile, Route, SqlType};
+pub use registry::{Framing, Registry, Subject};
+pub use route::{Binary, Format, FormatKind, Money, Profile, Route, SqlType};
 pub use runtime::{Admin, OnHalt, Pipeline};
 pub use secret::{MASK, Secret, SecretSource};
 pub use sink::{Compression, PositionConfig, PositionStore, Protocol, SaslMechanism, Sink, SinkKind};
@@ -73,6 +75,9 @@ pub struct Task {
     pub route: Route,
     /// The messages.
     pub format: Format,
+    /// The schema registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<Registry>,
     /// Modules in place of the defaults or beside them.
     #[serde(default)]
     pub modules: Modules,
@@ -94,6 +99,14 @@ impl Task {
     /// Every secret the task names, with its key.
     pub fn secrets(&self) -> impl Iterator<Item = (&'static str, &SecretSource)> {
         let sink = &self.sink;
+        let registry = self.registry.as_ref().map(|registry| {
+            [
+                ("registry.password", &registry.password),
+                ("registry.token", &registry.token),
+                ("registry.trust_store_password", &registry.trust_store_password),
+                ("registry.key_store_password", &registry.key_store_password),
+            ]
+        });
         let all = [
             ("source.password", &self.source.password),
             ("admin.token", &self.admin.token),
@@ -103,7 +116,7 @@ impl Task {
             ("sink.key_store_password", &sink.key_store_password),
             ("sink.key_password", &sink.key_password),
         ];
-        all.into_iter().filter_map(|(key, secret)| Some((key, secret.as_ref()?)))
+        all.into_iter().chain(registry.into_iter().flatten()).filter_map(|(key, secret)| Some((key, secret.as_ref()?)))
     }
 }
 

@@ -185,7 +185,8 @@ fn rules(task: &Task, problems: &mut Problems) {
     task.source.check(problems);
     task.objects.check(problems);
     task.route.check(problems);
-    task.format.check(problems);
+    task.format.check(&task.modules, &task.sink, problems);
+    super::registry::check(task.registry.as_ref(), &task.sink, problems);
     task.modules.check(problems);
     super::dead_letters::check(task.dead_letters.as_ref(), &task.modules, problems);
     task.sink.check(problems);
@@ -214,6 +215,12 @@ fn rebase(task: &mut Task, folder: &Path) {
     let secrets = [&mut sink.password, &mut sink.token, &mut sink.trust_store_password];
     let secrets = secrets.into_iter().chain([&mut sink.key_store_password, &mut sink.key_password]);
     secrets.for_each(secret);
+    if let Some(registry) = &mut task.registry {
+        let secrets = [&mut registry.password, &mut registry.token, &mut registry.trust_store_password];
+        secrets.into_iter().chain([&mut registry.key_store_password]).for_each(secret);
+        let files = [&mut registry.ca, &mut registry.trust_store, &mut registry.key_store];
+        files.into_iter().flatten().for_each(|path| *path = folder.join(&*path));
+    }
     let modules = &mut task.modules;
     let own: [&mut Option<PathBuf>; 13] = [
         &mut task.source.root_cert,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Bounded, PartitionPolicy, Problems, TopicName, TopicPolicy};
+use super::{Bounded, Framing, Modules, PartitionPolicy, Problems, Sink, TopicName, TopicPolicy};
 
 /// `[route]`
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -127,6 +127,16 @@ impl TopicPolicy {
     }
 }
 
+/// What the messages are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FormatKind {
+    /// JSON text.
+    Json,
+    /// Avro, with one published schema: transforms/drs-avro/schema.avsc.
+    Avro,
+}
+
 /// Field set of the JSON messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -159,27 +169,47 @@ pub enum Binary {
     Pg,
     /// A list of numbers.
     ByteList,
+    /// Base64, with padding.
+    Base64,
+    /// Base64 with the alphabet of URLs, with padding.
+    Base64Url,
+}
+
+/// How values of type money are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Money {
+    /// As the database prints them, by its locale.
+    Text,
+    /// The plain number; where the text does not have `,` between thousands and `.` before the fraction, the row is refused.
+    Decimal,
 }
 
 /// `[format]`
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Format {
-    /// Field set.
+    /// What the messages are written in: json or avro.
+    #[serde(default = "json")]
+    pub kind: FormatKind,
+    /// Field set of the JSON messages: drs (sixteen keys) or mysql-like (thirteen).
     #[serde(default = "drs")]
     pub profile: Profile,
     /// Value of dbType. Default by source.kind: PostgreSQL.
     #[serde(default)]
     pub db_type: String,
-    /// What sqlType holds.
+    /// What sqlType holds: jdbc (type codes) or omit (the key is left out; JSON only).
     #[serde(default = "jdbc")]
     pub sql_type: SqlType,
-    /// Whether < > & = ' are written as \u003c and so on, as the managed service does.
+    /// Whether < > & = ' are written as \u003c and so on, as the managed service does; JSON only.
     #[serde(default = "yes")]
     pub html_escape: bool,
-    /// How binary values are written.
+    /// How bytea, blob and raw are written: hex, hex_upper, pg, byte_list, base64 or base64_url.
     #[serde(default = "hex")]
     pub binary: Binary,
+    /// How money is written: text (by the database's locale) or decimal (the plain number).
+    #[serde(default = "as_text")]
+    pub money: Money,
 }
 
 fn drs() -> Profile {
@@ -188,6 +218,14 @@ fn drs() -> Profile {
 
 fn jdbc() -> SqlType {
     SqlType::Jdbc
+}
+
+fn json() -> FormatKind {
+    FormatKind::Json
+}
+
+fn as_text() -> Money {
+    Money::Text
 }
 
 fn hex() -> Binary {
@@ -199,9 +237,29 @@ fn yes() -> bool {
 }
 
 impl Format {
-    pub(super) fn check(&self, problems: &mut Problems) {
+    pub(super) fn check(&self, modules: &Modules, sink: &Sink, problems: &mut Problems) {
         if !(1..=64).contains(&self.db_type.len()) {
             problems.refuse(&["format.db_type"], "must have 1 to 64 bytes");
+        }
+        if self.kind == FormatKind::Avro {
+            for (path, given) in [
+                ("format.profile", self.profile != Profile::Drs),
+                ("format.sql_type", self.sql_type != SqlType::Jdbc),
+                ("format.html_escape", !self.html_escape),
+            ] {
+                if given {
+                    problems.refuse(&[path, "format.kind"], "has no effect with kind = \"avro\"");
+                }
+            }
+            if modules.format.is_some() {
+                problems
+                    .refuse(&["format.kind", "modules.format"], "has no effect: modules.format writes the messages");
+            }
+        } else if sink.framing != Framing::Raw && modules.format.is_none() {
+            problems.refuse(
+                &["sink.framing", "format.kind"],
+                "must be \"raw\" with format.kind = \"json\": its messages have no schema",
+            );
         }
     }
 }

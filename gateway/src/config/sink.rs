@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Bounded, BrokerAddress, Problems, SecretSource, Size, Span, TopicName};
+use super::{Bounded, BrokerAddress, Framing, Problems, SecretSource, Size, Span, TopicName};
 
 /// What takes the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -193,6 +193,10 @@ pub struct Sink {
     /// Whether every record carries the header "millrace": shard, commit LSN, ordinal, module digest.
     #[serde(default = "yes")]
     pub headers: bool,
+    /// What stands before the datum of a format that declares schemas (Avro): raw (nothing), single-object (the fingerprint of the
+    /// schema) or registry (the registry's number of it).
+    #[serde(default = "raw")]
+    pub framing: Framing,
     /// How long a record may stay unacknowledged before the task halts; 0s: for ever, and nothing else is built.
     #[serde(default = "never")]
     pub delivery_timeout: Span,
@@ -227,6 +231,10 @@ fn one_mib() -> Size {
 
 fn yes() -> bool {
     true
+}
+
+fn raw() -> Framing {
+    Framing::Raw
 }
 
 fn never() -> Span {

@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::Letter;
 use crate::{
     config::Task,
-    pipeline::{HEADER, record_header},
+    pipeline::{Framer, HEADER, record_header},
     task::{modules::Loaded, topics},
 };
 
@@ -50,6 +50,7 @@ pub struct Replay {
     digest: [u8; 8],
     headers: bool,
     table: TopicTable,
+    framer: Option<Framer>,
     /// None for a dry run.
     sink: Option<Sink>,
     topics: Topics,
@@ -74,6 +75,7 @@ impl Replay {
         }
         let table = TopicTable::new();
         let chain = Chain::instantiate(&spec, loaded.engine.limits(), &table).map_err(|error| error.failure())?;
+        let frames = topics::frames(task, loaded.engine.schemas().clone(), table.clone())?;
         let kafka = topics::kafka_config(task)?;
         let sink = if dry_run { None } else { Some(Sink::Kafka(Producer::start(&kafka)?)) };
         Ok(Replay {
@@ -83,6 +85,7 @@ impl Replay {
             digest: loaded.chain_digest(),
             headers: task.sink.headers,
             table,
+            framer: frames.map(|frames| Framer::new(Arc::new(frames))),
             sink,
             topics: Topics::connect(&kafka)?,
             pinned,
@@ -154,10 +157,12 @@ impl Replay {
         let ours = record_header(batch, record.change as usize, &self.digest);
         let ours = self.headers.then_some(Header { name: HEADER, value: &ours });
         let headers: Vec<_> = record.headers().map(|(name, value)| Header { name, value }).chain(ours).collect();
+        let joined = self.framer.as_mut().map_or(Ok((record.key, record.value)), |framer| framer.join(record));
+        let (key, value) = joined?;
         let out = OutRecord {
             partition: partition as i32,
-            key: record.key,
-            value: record.value,
+            key,
+            value,
             headers: &headers,
             timestamp_ms: 0,
             seq: self.next_seq,

@@ -1,6 +1,6 @@
 //! From ordered records to the producer.
 //!
-//! Owns the numbering of records, the choice of the partition, the record header, and the note of where each transaction
+//! Owns the numbering of records, the choice of the partition, the record header, the frame before a datum, and the note of where each transaction
 //! ends among the numbers. Must not decide what may be confirmed (`position::Progress` does). Records leave here in stream
 //! order whatever the workers did (I3); after a failure nothing more leaves.
 
@@ -23,6 +23,7 @@ use super::{
     Done, Pool, Ring,
     aside::Aside,
     flight::{Flight, Flights},
+    frames::Framer,
     order::Reorder,
     targets::Targets,
 };
@@ -42,6 +43,8 @@ pub(crate) struct Deliver {
     pub inbox: Receiver<Done>,
     pub sink: Arc<Sink>,
     pub targets: Targets,
+    /// Joins datum and frame; none where nothing stands before a datum.
+    pub framer: Option<Framer>,
     pub progress: Arc<Mutex<Progress>>,
     pub relations: RelationLog,
     /// Whether records carry a header.
@@ -158,14 +161,12 @@ impl Deliver {
             joined = theirs.chain(ours.iter().copied()).collect();
             &joined
         };
-        let out = OutRecord {
-            partition: partition as i32,
-            key: record.key,
-            value: record.value,
-            headers,
-            timestamp_ms: 0,
-            seq: self.next_seq,
-        };
+        let joined = self.framer.as_mut().map_or(Ok((record.key, record.value)), |framer| framer.join(record));
+        let (key, value) = joined.map_err(|failure| Failure {
+            tried: format!("{} (table {})", failure.tried, table(&self.relations, batch, change)),
+            ..failure
+        })?;
+        let out = OutRecord { partition: partition as i32, key, value, headers, timestamp_ms: 0, seq: self.next_seq };
         push(&self.sink, &self.abandon, &target.handle, &out).map_err(|failure| Failure {
             tried: format!(
                 "{} (change {ordinal} of the transaction at {}, table {})",
@@ -175,7 +176,7 @@ impl Deliver {
             ),
             ..failure
         })?;
-        let size = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+        let size = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
         self.next_seq += 1;
         Ok(size)
     }

@@ -6,6 +6,7 @@
 mod aside;
 mod deliver;
 mod flight;
+mod frames;
 mod generation;
 mod order;
 mod reader;
@@ -27,6 +28,7 @@ use millrace_host::Records;
 
 pub(crate) use deliver::record_header;
 pub use deliver::{HEADER, HEADER_BYTES};
+pub use frames::{Framer, Frames, Subject};
 pub use generation::{Generation, Lane, Lanes, Prepared, Retired, Trial, TrialFault};
 pub(crate) use reader::answer as catalogue_answer;
 pub use reader::{Cut, ReadEnd};

@@ -28,6 +28,7 @@ use super::{
     aside::Aside,
     deliver::Deliver,
     flight::Flights,
+    frames::{Framer, Frames},
     reader::{Outlet, Reader},
     targets::{Places, Targets},
     worker::Worker,
@@ -71,6 +72,8 @@ pub struct SessionParts {
     pub sink: Arc<Sink>,
     /// Topics by number.
     pub places: Arc<Places>,
+    /// What stands before a datum; none for nothing.
+    pub frames: Option<Arc<Frames>>,
     /// Tables that will be sent, as far as they are known beforehand.
     pub tables: Arc<[Relation]>,
     /// Configuration of the default filter, where the shard has one of its own.
@@ -172,6 +175,7 @@ impl Session {
             inbox: done_inbox,
             sink: parts.sink.clone(),
             targets: Targets::new(parts.places),
+            framer: parts.frames.map(Framer::new),
             progress: progress.clone(),
             relations: parts.relations,
             headers: parts.headers,

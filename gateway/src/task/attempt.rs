@@ -215,8 +215,10 @@ impl Runner {
         let record = Arc::new(Mutex::new(record));
         let (sink, topics) = topics::open_sink(task, kafka.as_ref()).await?;
         let wish = Wish { remake: !self.begun, ..topics::wish(task) };
+        let frames = topics::frames(task, loaded.engine.schemas().clone(), table.clone())?.map(Arc::new);
         let places = Arc::new(Places::new(sink.clone(), topics, table, record.clone(), wish));
-        let tables = topics::before_start(task, &from.catalogue, scratch, places.clone(), dead_letters).await?;
+        let ready = topics::Ready { places: places.clone(), frames: frames.clone(), also: dead_letters };
+        let tables = topics::before_start(task, &from.catalogue, scratch, ready).await?;
 
         let position = record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).position;
         let confirm = FlushPosition::new(position.end_lsn);
@@ -261,6 +263,7 @@ impl Runner {
             ring: Arc::new(Ring::new(RING_CHANGES, RING_BYTES)),
             sink,
             places,
+            frames,
             progress: Progress::new(position),
             store: kept.store.clone(),
             record,

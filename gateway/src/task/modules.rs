@@ -16,13 +16,13 @@ use millrace_position::{ActiveModule, Over};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    config::{self, Task},
+    config::{self, FormatKind, Task},
     observe::LiveModule,
     swap::Place,
 };
 
 /// Names of the default modules' stages; an operator's module has its place's name.
-const DEFAULTS: [&str; 3] = ["select", "topic-router", "drs-json"];
+const DEFAULTS: [&str; 4] = ["select", "topic-router", "drs-json", "drs-avro"];
 
 /// A loaded chain.
 #[derive(Clone)]
@@ -40,10 +40,18 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Reads and compiles every module of a task, or takes it from the cache. Blocking.
     pub fn load(task: &Task) -> Result<Loaded, Failure> {
+        let (limits, cache) = engine_settings(task);
+        Loaded::on(task, HostEngine::new(limits, cache.as_deref()).map_err(Failure::from)?)
+    }
+
+    /// As [`Loaded::load`], to take over from a chain that runs. Blocking.
+    pub fn load_after(task: &Task, before: &HostEngine) -> Result<Loaded, Failure> {
+        let (limits, cache) = engine_settings(task);
+        Loaded::on(task, HostEngine::after(before, limits, cache.as_deref()).map_err(Failure::from)?)
+    }
+
+    fn on(task: &Task, engine: HostEngine) -> Result<Loaded, Failure> {
         let modules = &task.modules;
-        let cache = modules.cache.clone().or_else(default_cache);
-        let limits = limits(&modules.limits);
-        let engine = HostEngine::new(limits, cache.as_deref()).map_err(Failure::from)?;
         let default = |name: &str, bytes: &[u8], config: String| -> Result<StageSpec, Failure> {
             let module = Module::load(&engine, name, bytes, None).map_err(Failure::from)?;
             let on_error = modules.on_error.into();
@@ -67,7 +75,10 @@ impl Loaded {
         };
         let format = match &modules.format {
             Some(module) => given("format".to_owned(), module)?,
-            None => default("drs-json", defaults::DRS_JSON, task.format_config())?,
+            None => match task.format.kind {
+                FormatKind::Json => default("drs-json", defaults::DRS_JSON, task.format_config())?,
+                FormatKind::Avro => default("drs-avro", defaults::DRS_AVRO, task.format_config())?,
+            },
         };
         Ok(Loaded {
             spec: ChainSpec { filters, maps, route, format },
@@ -169,6 +180,11 @@ impl Loaded {
     pub fn is_stateful(&self) -> bool {
         self.stages().any(|(_, stage)| stage.module.about().stateful)
     }
+}
+
+/// Limits of the task's modules and the directory of its compile cache.
+fn engine_settings(task: &Task) -> (Limits, Option<PathBuf>) {
+    (limits(&task.modules.limits), task.modules.cache.clone().or_else(default_cache))
 }
 
 /// Digests of a stage's component and configuration, as the position record has them.

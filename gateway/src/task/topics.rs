@@ -8,17 +8,17 @@ use std::{path::PathBuf, sync::Arc};
 use millrace_batch::{
     Column, Failure, Relation, ReplicaIdentity, jdbc_code_of_array, jdbc_code_of_unknown, type_by_oid,
 };
-use millrace_host::{Chain, TopicId, TopicTable};
+use millrace_host::{Chain, SchemaTable, TopicId, TopicTable};
 use millrace_replication::{SqlConnection, catalog};
 use millrace_sink::{
-    Blackhole, Compression, KafkaConfig, Kerberos, Producer, Protocol, Sasl, SaslMechanism, Secret, Sink, Store, Tls,
-    TokenSource, TopicWanted, Topics,
+    Blackhole, Compression, Framing, KafkaConfig, Kerberos, Producer, Protocol, Registry, RegistryConfig, Sasl,
+    SaslMechanism, Secret, Sink, Store, Tls, TokenSource, TopicWanted, Topics,
 };
 
 use super::attempt::blocking;
 use crate::{
     config::{self, Task},
-    pipeline::{Places, Wish},
+    pipeline::{Frames, Places, Subject, Wish},
 };
 
 /// Client settings of a task; secrets are resolved here.
@@ -48,6 +48,48 @@ pub fn kafka_config(task: &Task) -> Result<KafkaConfig, Failure> {
     kafka.batch_bytes = kafka.batch_bytes.min(kafka.max_message_bytes);
     kafka.extra = sink.properties.clone();
     Ok(kafka)
+}
+
+/// Client of the task's schema registry; nothing is asked yet.
+///
+/// # Errors
+/// Definite `secret_unavailable`, `registry_config`, `kafka_store`.
+pub(crate) fn registry(registry: &config::Registry) -> Result<Registry, Failure> {
+    let secret = |source: &Option<config::SecretSource>| source.as_ref().map(own_secret).transpose();
+    let store = |path: &Option<PathBuf>, password| match path {
+        Some(path) => Ok::<_, Failure>(Some(Store { path: path.clone(), password: secret(password)? })),
+        None => Ok(None),
+    };
+    Registry::new(&RegistryConfig {
+        urls: registry.urls.clone(),
+        username: registry.username.clone(),
+        password: secret(&registry.password)?,
+        token: secret(&registry.token)?,
+        ca: registry.ca.clone(),
+        trust_store: store(&registry.trust_store, &registry.trust_store_password)?,
+        key_store: store(&registry.key_store, &registry.key_store_password)?,
+        register: registry.register,
+        timeout: registry.timeout.get(),
+    })
+}
+
+/// What stands before the datum of a record; none where nothing does. `schemas` and `topics`: of the chain whose records it is for.
+///
+/// # Errors
+/// As [`registry`].
+pub(crate) fn frames(task: &Task, schemas: SchemaTable, topics: TopicTable) -> Result<Option<Frames>, Failure> {
+    let framing = match task.sink.framing {
+        config::Framing::Raw => return Ok(None),
+        config::Framing::SingleObject => Framing::SingleObject,
+        config::Framing::Registry => Framing::Registry,
+    };
+    let subject = match task.registry.as_ref().map(|registry| registry.subject) {
+        None | Some(config::Subject::Topic) => Subject::Topic,
+        Some(config::Subject::Record) => Subject::Record,
+        Some(config::Subject::TopicRecord) => Subject::TopicRecord,
+    };
+    let registry = task.registry.as_ref().map(registry).transpose()?;
+    Ok(Some(Frames::new(framing, registry, subject, schemas, topics)))
 }
 
 fn tls(sink: &config::Sink) -> Result<Tls, Failure> {
@@ -147,21 +189,36 @@ pub(crate) fn dead_letters(task: &Task, table: &TopicTable) -> Result<Option<Top
     table.intern(topic).map(Some).map_err(refused)
 }
 
-/// Asks the chain where every published table goes, and makes sure of these topics and of `also`. Tables whose route depends on the change,
-/// and tables made later, are asked for when they come. Gives the tables.
+/// What is made sure of before the stream starts.
+pub(crate) struct Ready {
+    /// The topics.
+    pub places: Arc<Places>,
+    /// The schemas, where something stands before a datum.
+    pub frames: Option<Arc<Frames>>,
+    /// A topic that is needed whatever the tables are.
+    pub also: Option<TopicId>,
+}
+
+/// Asks the chain where every published table goes and what it is written in, and makes sure of these schemas and topics and of
+/// `ready.also`. Tables whose route depends on the change, and tables made later, are asked for when they come. Gives the tables.
 pub(crate) async fn before_start(
     task: &Task,
     catalogue: &SqlConnection,
     mut scratch: Chain,
-    places: Arc<Places>,
-    also: Option<TopicId>,
+    ready: Ready,
 ) -> Result<Arc<[Relation]>, Failure> {
     let relations: Arc<[Relation]> = relations(task, catalogue).await.map_err(|error| error.failure())?.into();
     blocking("making sure of the topics", move || {
+        let Ready { places, frames, also } = ready;
         let mut topics: Vec<TopicId> = also.into_iter().collect();
         for relation in relations.iter() {
             scratch.announce(relation).map_err(|error| error.failure())?;
-            topics.extend(scratch.topics_of(relation.id));
+            let own = scratch.topics_of(relation.id);
+            // Before any topic is made: a schema that is refused is a reason to make none.
+            if let (Some(frames), Some(schemas)) = (&frames, scratch.schemas_of(relation.id)) {
+                frames.ensure(own, schemas, &format!("{}.{}", relation.schema, relation.table))?;
+            }
+            topics.extend(own);
         }
         topics.sort_unstable();
         topics.dedup();

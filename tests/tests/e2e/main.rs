@@ -4,6 +4,7 @@
 //! Each test has its own database, slot, publication and topics on shared servers, and private servers where it stops,
 //! reconfigures or blocks one. What is compared is what a consumer reads; see `millrace_tests::oracle` for the truth.
 
+mod avro;
 mod capture;
 mod check;
 mod connect;

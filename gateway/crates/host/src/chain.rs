@@ -202,6 +202,11 @@ impl Chain {
         plan(&self.tables, relation).map_or(&[], |plan| &plan.topics)
     }
 
+    /// What the records of an announced relation are written in; none where a filter drops it.
+    pub fn schemas_of(&self, relation: u32) -> Option<Schemas> {
+        plan(&self.tables, relation).map(|plan| plan.format.schemas)
+    }
+
     /// Turns a batch into its records, in the order of its changes. `now_us`: the time modules see, microseconds since the Unix epoch.
     ///
     /// # Errors

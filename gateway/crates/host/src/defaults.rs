@@ -9,12 +9,15 @@ pub const TOPIC_ROUTER: &[u8] = include_bytes!("../../../../transforms/prebuilt/
 /// `transforms/drs-json`: the documented JSON envelope.
 pub const DRS_JSON: &[u8] = include_bytes!("../../../../transforms/prebuilt/drs-json.wasm");
 
+/// `transforms/drs-avro`: the same envelope in Avro.
+pub const DRS_AVRO: &[u8] = include_bytes!("../../../../transforms/prebuilt/drs-avro.wasm");
+
 /// Every built-in module by its name, about 1.5 MB together. The others under `transforms` are for fewer, or larger.
 pub const BUILT_IN: [(&str, &[u8]); 8] = [
     ("select", SELECT),
     ("topic-router", TOPIC_ROUTER),
     ("drs-json", DRS_JSON),
-    ("drs-avro", include_bytes!("../../../../transforms/prebuilt/drs-avro.wasm")),
+    ("drs-avro", DRS_AVRO),
     ("debezium-json", include_bytes!("../../../../transforms/prebuilt/debezium-json.wasm")),
     ("canal-json", include_bytes!("../../../../transforms/prebuilt/canal-json.wasm")),
     ("flatten", include_bytes!("../../../../transforms/prebuilt/flatten.wasm")),

@@ -48,7 +48,16 @@ impl HostEngine {
     /// # Errors
     /// The cache directory cannot be used, or the machine cannot run the engine.
     pub fn new(limits: Limits, cache: Option<&Path>) -> Result<HostEngine, EngineError> {
-        HostEngine::made(limits, cache, false)
+        HostEngine::made(limits, cache, false, SchemaTable::default())
+    }
+
+    /// As [`HostEngine::new`], with the schemas of another engine of the same task: their numbers stay what they are, so that what is
+    /// kept by number holds for the records of both.
+    ///
+    /// # Errors
+    /// As [`HostEngine::new`].
+    pub fn after(before: &HostEngine, limits: Limits, cache: Option<&Path>) -> Result<HostEngine, EngineError> {
+        HostEngine::made(limits, cache, false, before.schemas().clone())
     }
 
     /// An engine whose instances count the fuel they burn ([`crate::LoneStage::fuel`]): for tools. Compiled code is a third slower.
@@ -56,10 +65,15 @@ impl HostEngine {
     /// # Errors
     /// The machine cannot run the engine.
     pub fn metered(limits: Limits) -> Result<HostEngine, EngineError> {
-        HostEngine::made(limits, None, true)
+        HostEngine::made(limits, None, true, SchemaTable::default())
     }
 
-    fn made(limits: Limits, cache: Option<&Path>, metered: bool) -> Result<HostEngine, EngineError> {
+    fn made(
+        limits: Limits,
+        cache: Option<&Path>,
+        metered: bool,
+        schemas: SchemaTable,
+    ) -> Result<HostEngine, EngineError> {
         let metered = metered || limits.fuel.is_some();
         let engine = Engine::new(config(&limits).consume_fuel(metered))
             .map_err(|error| EngineError::Engine(format!("{error:#}")))?;
@@ -93,7 +107,7 @@ impl HostEngine {
             metered,
             cache,
             counters: Arc::default(),
-            schemas: SchemaTable::default(),
+            schemas,
             usages: Usages::default(),
             _ticker: ticker,
         })))

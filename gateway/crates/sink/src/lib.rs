@@ -34,7 +34,7 @@ pub use producer::Producer;
 pub use properties::refused_property;
 pub use read_back::read_positions;
 pub use record::{Header, OutRecord, SendError, TopicHandle, record_size};
-pub use registry::{Frame, Framing, Registry, RegistryConfig, SchemaLanguage, SchemaText};
+pub use registry::{Frame, Framing, Registry, RegistryConfig, SchemaLanguage, SchemaText, refused_registry_url};
 pub use ring::AckRing;
 pub use scan::{Stored, scan_topic};
 pub use sink::Sink;

@@ -74,8 +74,10 @@ fn documents_of_the_default_modules() {
     );
     assert_eq!(
         task.format_config(),
-        r#"{"profile":"drs","db_type":"PostgreSQL","sql_type":"jdbc","html_escape":true,"binary":"hex"}"#
+        r#"{"profile":"drs","db_type":"PostgreSQL","sql_type":"jdbc","html_escape":true,"binary":"hex","money":"text"}"#
     );
+    let task = with(&["format = { kind = 'avro', money = 'decimal', binary = 'base64_url' }"]).unwrap();
+    assert_eq!(task.format_config(), r#"{"db_type":"PostgreSQL","binary":"base64_url","money":"decimal"}"#);
     let task = with(&["route = { topic_policy = 0, topic = \"orders\" }"]).unwrap();
     assert_eq!(task.router_config(), r#"{"topic_policy":0,"partition_policy":2,"sanitize":false,"topic":"orders"}"#);
     let task =
@@ -142,6 +144,9 @@ fn secrets_are_never_shown() {
         "sink = { protocol = \"sasl_ssl\", sasl_mechanism = \"PLAIN\", username = \"u\" }",
         &format!("sink.password = \"{PLANTED}\""),
         &format!("admin.token = \"{PLANTED}\""),
+        "format.kind = \"avro\"",
+        "sink.framing = \"registry\"",
+        &format!("registry = {{ urls = [\"http://r\"], username = \"u\", password = \"{PLANTED}\" }}"),
         &format!("modules.map = [{{ path = \"m\", config = {{ nested = {{ api_token = \"{PLANTED}\" }} }} }}]"),
     ];
     let task = with(&lines).unwrap();
@@ -163,6 +168,7 @@ fn secrets_are_never_shown() {
         format!("sink.properties = {{ \"sasl.password\" = [\"{PLANTED}\"] }}"),
         format!("sink.properties = {{ \"ssl.key.password\" = \"{PLANTED}\" }}"),
         format!("sink.properties = {{ \"ssl.key.pem\" = \"{PLANTED}\" }}"),
+        format!("registry = {{ urls = [\"http://u:{PLANTED}@r\"], password = [\"{PLANTED}\"] }}"),
     ] {
         let problems = with(&[&bad]).unwrap_err();
         let shown = format!("{problems} {problems:?} {}", serde_json::to_string(&problems).unwrap());

@@ -79,11 +79,13 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
         &["{ 'retention.ms' = '1' }"],
         &["{ 'retention.ms' = 1 }", "{ 'cleanup.policy' = 'compact,delete' }"],
     ),
+    ("format.kind", &["'json'", "'avro'"], &["'JSON'", "'json-c'"]),
+    ("format.money", &["'text'", "'decimal'"], &["'double'"]),
     ("format.profile", &["'drs'", "'mysql-like'"], &["'debezium'"]),
     ("format.db_type", &["'GaussDB'"], &["''"]),
     ("format.sql_type", &["'jdbc'", "'omit'"], &["'odbc'"]),
     ("format.html_escape", &["false"], &["'no'"]),
-    ("format.binary", &["'hex'", "'hex_upper'", "'pg'", "'byte_list'"], &["'base64'"]),
+    ("format.binary", &["'hex'", "'hex_upper'", "'pg'", "'byte_list'", "'base64'", "'base64_url'"], &["'octal'"]),
     ("modules.filter", &["[{ path = 'a' }]"], &["[{ path = '' }]", "[{}]", "{ path = 'a' }"]),
     (
         "modules.route",
@@ -130,6 +132,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ("sink.queue", &["'1MiB'"], &["'1023KiB'"]),
     ("sink.max_message", &["'1KiB'", "'32MiB'"], &["'1023B'", "'33MiB'"]),
     ("sink.headers", &["false"], &["0"]),
+    ("sink.framing", &["'raw'"], &["'registry'", "'single-object'", "'magic'"]),
     ("sink.delivery_timeout", &["'0s'"], &["'1s'"]),
     (
         "sink.properties",
@@ -261,6 +264,15 @@ fn keys_that_need_or_exclude_each_other() {
             &["sink.sasl_mechanism"],
         ),
         ("sink.username = 'u'", &["sink.username"]),
+        ("format = { kind = 'avro', profile = 'mysql-like' }", &["format.profile"]),
+        (
+            "format = { kind = 'avro', sql_type = 'omit', html_escape = false }",
+            &["format.html_escape", "format.sql_type"],
+        ),
+        ("format.kind = 'avro'\nmodules.format.path = 'm'", &["format.kind"]),
+        ("format.kind = 'avro'\nsink.framing = 'registry'", &["registry.urls"]),
+        ("format.kind = 'avro'\nregistry.urls = ['http://r:1']", &["registry"]),
+        ("format.kind = 'avro'\nsink.framing = 'registry'\nregistry = {}", &["registry.urls"]),
         ("sink = { kind = 'blackhole', brokers = [] }", &["position.path"]),
         ("position.store = 'file'", &["position.path"]),
         ("pipeline = { budget = '1MiB', batch_bytes = '513KiB' }", &["pipeline.budget"]),
@@ -279,6 +291,55 @@ fn sections_that_are_no_tables_and_text_that_is_no_toml() {
     assert!(refused(&["source = 5"]).iter().all(|path| path == "source"));
     let problems = super::parse("[task\n", std::path::Path::new("/")).unwrap_err();
     assert!(problems.to_string().starts_with("line 1, column"), "{problems}");
+}
+
+/// `[registry]`, with the framing that needs it.
+#[test]
+fn keys_of_the_registry() {
+    let registry = |keys: &str| {
+        refused(&["format.kind = 'avro'", "sink.framing = 'registry'", &format!("registry = {{ {keys} }}")])
+    };
+    for legal in [
+        "urls = ['http://a:1/apis', 'https://b']",
+        "urls = ['http://a'], subject = 'record', register = false, timeout = '100ms'",
+        "urls = ['http://a'], subject = 'topic-record', username = 'u', password = 'p', timeout = '5m'",
+        "urls = ['https://a'], token = { file = 't' }, ca = 'c', key_store = 'k.jks', key_store_password = 'p'",
+        "urls = ['https://a'], trust_store = 't.p12', trust_store_password = 'p'",
+    ] {
+        assert_eq!(registry(legal), Vec::<String>::new(), "{legal}");
+    }
+    let many = format!("urls = [{}]", vec!["'http://a'"; 11].join(", "));
+    let cases: &[(&str, &[&str])] = &[
+        (&many, &["registry.urls"]),
+        ("urls = []", &["registry.urls"]),
+        (
+            "urls = ['http://a', 'ftp://b', 'http://u:p@c', 'd:1']",
+            &["registry.urls[1]", "registry.urls[2]", "registry.urls[3]"],
+        ),
+        ("urls = ['http://a'], subject = 'value'", &["registry.subject"]),
+        ("urls = ['http://a'], username = 'u'", &["registry.password"]),
+        ("urls = ['http://a'], password = 'p'", &["registry.username"]),
+        ("urls = ['http://a'], username = 'u:v', password = 'p'", &["registry.username"]),
+        ("urls = ['http://a'], username = 'u', password = 'p', token = 't'", &["registry.token"]),
+        ("urls = ['http://a'], ca = 'c'", &["registry.ca"]),
+        ("urls = ['http://a'], key_store = 'c'", &["registry.key_store"]),
+        ("urls = ['https://a'], ca = 'c', trust_store = 't'", &["registry.trust_store"]),
+        (
+            "urls = ['https://a'], trust_store_password = 'p', key_store_password = 'q'",
+            &["registry.key_store_password", "registry.trust_store_password"],
+        ),
+        ("urls = ['http://a'], timeout = '99ms'", &["registry.timeout"]),
+        ("urls = ['http://a'], url = 'x'", &["registry.url"]),
+    ];
+    for (keys, expected) in cases {
+        assert_eq!(registry(keys), *expected, "{keys}");
+    }
+    let framed = |framing: &str| refused(&["format.kind = 'avro'", &format!("sink.framing = '{framing}'")]);
+    assert_eq!([framed("raw"), framed("single-object")], [Vec::<String>::new(), Vec::new()]);
+    assert!(
+        with(&["sink.framing = 'single-object'", "modules.format.path = 'm'"]).is_ok(),
+        "its schemas are its affair"
+    );
 }
 
 /// What only GaussDB and openGauss have, with the kind that has it.

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::request::{Change, Request, Source, StageChange};
 use crate::{
     config::Task,
-    pipeline::{Generation, Places, Prepared as Lane, Ring, SessionParts, Switch, Trial, TrialFault, Turn},
+    pipeline::{Frames, Generation, Places, Prepared as Lane, Ring, SessionParts, Switch, Trial, TrialFault, Turn},
     swap::{Place, Ticket},
     task::{
         module_store::{Kept, ModuleStore},
@@ -40,6 +40,7 @@ pub(crate) struct Link {
     ring: Arc<Ring>,
     relations: RelationLog,
     places: Arc<Places>,
+    frames: Option<Arc<Frames>>,
     tables: Arc<[Relation]>,
     own_select: Option<String>,
     workers: usize,
@@ -59,6 +60,7 @@ impl Link {
             ring: parts.ring.clone(),
             relations: parts.relations.clone(),
             places: parts.places.clone(),
+            frames: parts.frames.clone(),
             tables: parts.tables.clone(),
             own_select: parts.own_select.clone(),
             workers: parts.workers,
@@ -121,7 +123,7 @@ pub(super) fn prepare(
 fn changed(current: &Loaded, change: &Change, tools: &Tools) -> Result<Loaded, Failure> {
     let (change, swapped) = match change {
         Change::Whole(loaded) => return Ok((**loaded).clone()),
-        Change::Task(task) => return Loaded::load(task),
+        Change::Task(task) => return Loaded::load_after(task, &current.engine),
         Change::Back(place, stage, over) => {
             return current.with_stage(*place, (**stage).clone(), over.clone()).ok_or_else(|| no_place(*place));
         }
@@ -210,10 +212,14 @@ fn for_session(
     };
     let mut trial = fresh(next)?;
     let mut topics: Vec<TopicId> = (0..announced).flat_map(|id| trial.topics_of(id).to_vec()).collect();
+    for relation in (0..announced).filter_map(|id| link.relations.get(id)) {
+        schemas(link, &trial, &relation)?;
+    }
     // Tables that no change has come of yet have numbers of their own.
     let mut unmet = Chain::instantiate(&next.spec, next.engine.limits(), table)?;
     for relation in link.tables.iter() {
         unmet.announce(relation)?;
+        schemas(link, &unmet, relation)?;
         topics.extend(unmet.topics_of(relation.id));
     }
     drop(unmet);
@@ -236,6 +242,11 @@ fn for_session(
             ));
         }
         topics.extend(records.iter().map(|record| record.topic));
+        if let Some(frames) = &link.frames {
+            for record in records.iter().filter(|record| record.value.is_some()) {
+                frames.ensure(&[record.topic], record.schemas, "the last events")?;
+            }
+        }
         *drain |= before.is_ok() && !same_places(&old_records, &records);
     }
     topics.sort_unstable();
@@ -252,6 +263,16 @@ fn for_session(
     }
     let trial = faults.map(|faults| Trial::new(faults.clone()));
     Ok(Arc::new(Generation::new(number, next.chain_digest(), trial, chains)))
+}
+
+/// Makes sure of what the records of a table are written in, as far as their topics are known.
+fn schemas(link: &Link, chain: &Chain, relation: &Relation) -> Result<(), Failure> {
+    match (&link.frames, chain.schemas_of(relation.id)) {
+        (Some(frames), Some(schemas)) => {
+            frames.ensure(chain.topics_of(relation.id), schemas, &format!("{}.{}", relation.schema, relation.table))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether two versions make records of the same changes, for the same places.

@@ -75,7 +75,7 @@ impl Frame {
         let avro = avro.transpose().map_err(|error| {
             Failure::definite("schema_refused", tried(), error.to_string(), "correct the format module's schema")
         })?;
-        let unfit = |why: &str| Failure::definite("framing_unfit", tried(), why, "choose another format.framing");
+        let unfit = |why: &str| Failure::definite("framing_unfit", tried(), why, "choose another sink.framing");
         let mut frame = Frame::default();
         match framing {
             Framing::Raw => {}
@@ -85,7 +85,7 @@ impl Frame {
                 frame.push(&schema.fingerprint::<Rabin>().bytes);
             }
             Framing::Registry => {
-                let registry = registry.ok_or_else(|| unfit("the task names no registry"))?;
+                let registry = registry.ok_or_else(|| unfit("the task has no [registry]"))?;
                 frame.push(&[0]);
                 frame.push(&registry.id_of(subject, schema)?.to_be_bytes());
                 if schema.language == SchemaLanguage::Protobuf {

@@ -66,7 +66,7 @@ pub(super) struct Client {
     login: Option<Zeroizing<String>>,
     timeout: Duration,
     /// Requests run on it one at a time; it has no threads of its own.
-    runtime: Mutex<Runtime>,
+    runtime: Mutex<Option<Runtime>>,
 }
 
 impl Client {
@@ -93,7 +93,7 @@ impl Client {
             }
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = Mutex::new(runtime.map_err(|error| bad(error.to_string()))?);
+        let runtime = Mutex::new(Some(runtime.map_err(|error| bad(error.to_string()))?));
         Ok(Client { addresses, tls, login, timeout: config.timeout, runtime })
     }
 
@@ -108,6 +108,7 @@ impl Client {
     /// The first address that answers.
     fn first(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, String> {
         let runtime = self.runtime.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Some(runtime) = &*runtime else { return Err("the client is gone".to_owned()) };
         let mut said = String::new();
         for address in &self.addresses {
             let asked = self.ask(address, method.clone(), path, body.clone());
@@ -153,6 +154,16 @@ impl Client {
     }
 }
 
+impl Drop for Client {
+    fn drop(&mut self) {
+        // Whoever lets go last may be a task of another runtime, where ending this one must not wait.
+        let runtime = self.runtime.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(runtime) = runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     request: Request<Full<Bytes>>,
@@ -174,6 +185,11 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             Err(error) => Err(error.to_string()),
         },
     }
+}
+
+/// Why a text is no address of a registry, if it is none.
+pub fn refused_registry_url(url: &str) -> Option<String> {
+    address(url).err()
 }
 
 fn address(url: &str) -> Result<Address, String> {
@@ -247,6 +263,11 @@ pub(super) fn encoded(segment: &str) -> String {
 mod tests {
     use super::*;
     use crate::Secret;
+
+    #[tokio::test]
+    async fn a_client_may_be_let_go_inside_a_runtime() {
+        drop(Client::new(&RegistryConfig::new(["http://r"])).unwrap());
+    }
 
     #[test]
     fn addresses_and_logins_are_checked() {

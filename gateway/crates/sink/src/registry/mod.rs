@@ -14,6 +14,7 @@ use millrace_batch::Failure;
 use serde_json::{Value, json};
 
 pub use frame::{Frame, Framing, SchemaLanguage, SchemaText};
+pub use http::refused_registry_url;
 
 use crate::{Secret, Store};
 use http::{Answer, Client};
