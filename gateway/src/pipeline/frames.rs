@@ -33,6 +33,9 @@ enum Part {
 
 type Place = (TopicId, SchemaId, Part);
 
+/// Key and value as they are sent; none is null.
+pub type KeyAndValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// The frames of one session, shared: deliver asks when a schema first comes up, the start and a swap ask before.
 pub struct Frames {
     framing: Framing,
@@ -136,7 +139,7 @@ impl Framer {
     /// # Errors
     /// As [`Frames::ensure`].
     #[inline]
-    pub fn join<'a>(&'a mut self, record: &Record<'a>) -> Result<(Option<&'a [u8]>, Option<&'a [u8]>), Failure> {
+    pub fn join<'a>(&'a mut self, record: &Record<'a>) -> Result<KeyAndValue<'a>, Failure> {
         if record.value.is_some() && record.schemas.value.is_none() {
             return Err(no_schema("a record"));
         }

@@ -308,7 +308,7 @@ fn keys_of_the_registry() {
     ] {
         assert_eq!(registry(legal), Vec::<String>::new(), "{legal}");
     }
-    let many = format!("urls = [{}]", vec!["'http://a'"; 11].join(", "));
+    let many = format!("urls = [{}]", ["'http://a'"; 11].join(", "));
     let cases: &[(&str, &[&str])] = &[
         (&many, &["registry.urls"]),
         ("urls = []", &["registry.urls"]),
