@@ -15,7 +15,7 @@ say() { echo "guests: $*" >&2; }
 
 # Digest over what decides a component's bytes, paths included; Cargo.lock is left out, since it moves with every host crate.
 sources() {
-  find wit/next guest-sdk/rust/src guest-sdk/rust/build.rs guest-sdk/rust/Cargo.toml transforms/*/src transforms/*/Cargo.toml \
+  find wit/v1.0 guest-sdk/rust/src guest-sdk/rust/build.rs guest-sdk/rust/Cargo.toml transforms/*/src transforms/*/Cargo.toml \
     transforms/*/config.schema.json -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
 }
 if [ "${1-}" = --sources ]; then sources; exit 0; fi

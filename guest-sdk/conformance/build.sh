@@ -11,7 +11,7 @@ mkdir -p "$out"
 exec 8>"$out/lock"
 flock 8
 
-folders=(wit/next "guest-sdk/$language" "guest-sdk/conformance/$language" guest-sdk/conformance/build.sh)
+folders=(wit/v1.0 "guest-sdk/$language" "guest-sdk/conformance/$language" guest-sdk/conformance/build.sh)
 [ ! -d "guest-sdk/templates/$language" ] || folders+=("guest-sdk/templates/$language")
 for sample in transforms/samples/"$language"-*; do [ ! -d "$sample" ] || folders+=("$sample"); done
 stamp=$(find "${folders[@]}" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum)

@@ -19,7 +19,7 @@ if (!out || !source || !stages.length || stages.some((stage) => !['filter', 'map
   process.exit(2);
 }
 const here = path.dirname(fileURLToPath(import.meta.url));
-const contract = values.wit ?? path.join(here, '../../wit/next');
+const contract = values.wit ?? path.join(here, '../../wit/v1.0');
 
 const PACKAGE = '@bytecodealliance/componentize-js';
 let componentize;

@@ -16,7 +16,7 @@ tool=$(command -v "${MILLRACE_COMPONENTIZE_PY:-componentize-py}") || {
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/wit/deps/transform"
-cp "${MILLRACE_WIT:-$kit/../../wit/next}"/*.wit "$work/wit/deps/transform/"
+cp "${MILLRACE_WIT:-$kit/../../wit/v1.0}"/*.wit "$work/wit/deps/transform/"
 # A world of the module's own: this toolchain puts every import of its world into the component, and what is not granted is refused.
 {
   echo 'package local:module;'

@@ -11,7 +11,7 @@ use wit_parser::Resolve;
 const WORLDS: [&str; 5] = ["filter-module", "map-module", "route-module", "format-module", "transform"];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let wit = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../wit/next");
+    let wit = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../wit/v1.0");
     println!("cargo:rerun-if-changed={}", wit.display());
     println!("cargo:rerun-if-changed=build.rs");
     let mut resolve = Resolve::default();

@@ -12,7 +12,7 @@ use std::{
 
 /// Constant, and the folders and files it holds, from the root of the repository.
 const SETS: [(&str, &[&str]); 6] = [
-    ("CONTRACT", &["wit/next"]),
+    ("CONTRACT", &["wit/v1.0"]),
     ("RUST", &["guest-sdk/rust/src", "guest-sdk/rust/build.rs", "guest-sdk/rust/Cargo.toml"]),
     ("C", &["guest-sdk/c"]),
     ("JS", &["guest-sdk/js"]),

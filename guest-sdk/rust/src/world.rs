@@ -1,11 +1,11 @@
 //! The contract as Rust types. Owns the generated bindings; nothing else in the kit names their module paths.
 
-/// Generated from `wit/next`; described there.
-#[allow(missing_docs, clippy::all)]
+/// Generated from `wit/v1.0`; described there.
+#[allow(missing_docs, clippy::all, reason = "generated; the contract has the documentation")]
 #[doc(hidden)]
 pub mod bindings {
     wit_bindgen::generate!({
-        path: "../../wit/next",
+        path: "../../wit/v1.0",
         world: "transform",
         pub_export_macro: true,
         default_bindings_module: "millrace_guest::bindings",

@@ -8,7 +8,7 @@
 mod generated {
     wasmtime::component::bindgen!({
         world: "transform",
-        path: "../../../wit/next",
+        path: "../../../wit/v1.0",
         additional_derives: [PartialEq],
     });
 }
@@ -136,4 +136,33 @@ pub(crate) fn key_columns(relation: &types::Relation) -> Vec<u16> {
         .collect();
     keys.sort_unstable();
     keys.into_iter().map(|(_, index)| index).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Digest;
+    use std::path::Path;
+
+    /// Every released version of the contract: folder, file, SHA-256. A line is added here, none is ever changed.
+    const RELEASED: [(&str, &str, &str); 1] =
+        [("v1.0", "transform.wit", "4503c7804d4569d88565ab0c1114cdbad5088217999078e8acc35bef3f2d9363")];
+
+    #[test]
+    fn released_contracts_are_never_edited() {
+        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../wit");
+        let mut files: Vec<(String, String, String)> = Vec::new();
+        for folder in std::fs::read_dir(&wit).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+            if !folder.is_dir() || name == "next" {
+                continue;
+            }
+            for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                let digest = Digest::of(&std::fs::read(&file).unwrap()).to_string();
+                files.push((name.clone(), file.file_name().unwrap().to_string_lossy().into_owned(), digest));
+            }
+        }
+        files.sort();
+        let released = RELEASED.map(|(folder, file, digest)| (folder.to_owned(), file.to_owned(), digest.to_owned()));
+        assert_eq!(files, released, "a released contract stays as it is; what comes belongs into wit/next");
+    }
 }

@@ -241,7 +241,7 @@ mod tests {
                 kit["dependencies"]["serde"]["version"].is_str()
                     && kit["dependencies"]["serde"]["optional"].as_bool().unwrap()
             );
-            assert!(text("kit/wit/next/transform.wit").contains("package millrace:transform"));
+            assert!(text("kit/wit/v1.0/transform.wit").contains("package millrace:transform"));
             assert!(text("src/lib.rs").contains("struct MyModule") && !text("src/lib.rs").contains('@'));
             assert!(!text("README.md").contains('@') && !text("Cargo.toml").contains('@'));
             assert!(

@@ -8,7 +8,7 @@ root=$(cd ../../../../.. && pwd)
 
 # What decides the components' bytes. Lock files are left out: they move with every dependency of a dependency.
 sources() {
-  (cd "$root" && find wit/next guest-sdk/rust/src guest-sdk/rust/build.rs guest-sdk/rust/Cargo.toml \
+  (cd "$root" && find wit/v1.0 guest-sdk/rust/src guest-sdk/rust/build.rs guest-sdk/rust/Cargo.toml \
     gateway/crates/host/tests/guests/*/src gateway/crates/host/tests/guests/*/Cargo.toml -type f -print0 |
     LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1)
 }

@@ -12,9 +12,9 @@
 //! plan ...               per stage, see there; SELECTION is - (nothing), k (key), * (all) or indexes like 0,2
 //! ```
 
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "generated; the contract has the documentation")]
 mod bindings {
-    wit_bindgen::generate!({ world: "transform", path: "../../../../../../wit/next" });
+    wit_bindgen::generate!({ world: "transform", path: "../../../../../../wit/v1.0" });
 }
 
 mod stages;
@@ -151,7 +151,7 @@ fn descend(n: u64) -> u64 {
 }
 
 /// Recursion that uses up the stack in the module's own memory.
-#[allow(unconditional_recursion)]
+#[allow(unconditional_recursion, reason = "it must not end by itself")]
 fn recurse(n: u64) -> u64 {
     let here = std::hint::black_box([n; 16]);
     here[0] + recurse(std::hint::black_box(n + 1)) + here[15]
