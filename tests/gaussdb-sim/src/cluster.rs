@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) cancels: Mutex<HashMap<(i32, i32), Arc<Notify>>>,
     /// Held while a transaction goes into several logs, so that all have it in the same order.
     commit_lock: Mutex<()>,
+    /// Files of the nodes, where there is a state folder.
+    files: Vec<Option<NodeFiles>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -71,6 +73,29 @@ impl Shared {
     pub(crate) fn data_nodes(&self) -> impl Iterator<Item = &SharedNode> {
         self.nodes.iter().filter(|node| node.kind == Kind::Data)
     }
+
+    /// Commits the changes of each data node with one sequence number. Nodes without changes take no part.
+    pub(crate) fn commit(&self, parts: Vec<Vec<RowChange>>) -> (u64, Vec<Arc<Transaction>>) {
+        let _order = self.commit_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let csn = self.csn.fetch_add(1, Ordering::Relaxed);
+        let mut committed = Vec::new();
+        for (node, changes) in self.data_nodes().zip(parts).filter(|(_, changes)| !changes.is_empty()) {
+            let Feed::Log(log) = &node.feed else { panic!("a flood takes no commits") };
+            let transaction = log.commit(changes, Some(csn));
+            self.append(node, std::slice::from_ref(&transaction));
+            committed.push(transaction);
+        }
+        (csn, committed)
+    }
+
+    fn append(&self, node: &SharedNode, transactions: &[Arc<Transaction>]) {
+        let at = self.nodes.iter().position(|other| Arc::ptr_eq(other, node));
+        if let Some(Some(file)) = at.map(|at| &self.files[at])
+            && let Err(error) = file.append(transactions)
+        {
+            eprintln!("gaussdb-sim: {error}");
+        }
+    }
 }
 
 /// A running cluster. Dropping it resets all connections.
@@ -78,7 +103,6 @@ impl Shared {
 pub struct Cluster {
     shared: Arc<Shared>,
     runtime: Option<tokio::runtime::Runtime>,
-    files: Arc<Vec<Option<NodeFiles>>>,
 }
 
 impl Cluster {
@@ -141,9 +165,10 @@ impl Cluster {
             numbers: AtomicU64::new(1_000),
             cancels: Mutex::default(),
             commit_lock: Mutex::default(),
+            files,
             options,
         });
-        let cluster = Cluster { shared, runtime: Some(runtime), files: Arc::new(files) };
+        let cluster = Cluster { shared, runtime: Some(runtime) };
         for (node, instance, pair) in listeners {
             cluster.serve(node, instance, pair)?;
         }
@@ -176,25 +201,20 @@ impl Cluster {
             for (number, node) in self.shared.data_nodes().enumerate() {
                 let catalogue = self.shared.catalogue();
                 let generator = Generator::new(&catalogue, &workload, options.seed, number, options.data_nodes);
-                let file = self.files_of(node);
-                handle.spawn(generate(Arc::clone(node), generator, workload.clone(), file));
+                let shared = Arc::clone(&self.shared);
+                handle.spawn(generate(shared, Arc::clone(node), generator, workload.clone()));
             }
         }
-        let (shared, files, every) = (Arc::clone(&self.shared), Arc::clone(&self.files), options.checkpoint);
+        let (shared, every) = (Arc::clone(&self.shared), options.checkpoint);
         handle.spawn(async move {
             let mut timer = tokio::time::interval(every);
             // The first tick comes at once.
             timer.tick().await;
             loop {
                 timer.tick().await;
-                checkpoint(&shared, &files);
+                checkpoint(&shared);
             }
         });
-    }
-
-    fn files_of(&self, node: &SharedNode) -> Option<(Arc<Vec<Option<NodeFiles>>>, usize)> {
-        let at = self.shared.nodes.iter().position(|other| Arc::ptr_eq(other, node))?;
-        self.files[at].is_some().then(|| (Arc::clone(&self.files), at))
     }
 
     /// Data port clients speak SQL with first: the coordinator's, or the only node's.
@@ -255,28 +275,30 @@ impl Cluster {
 
     /// Commits changes on a data node.
     pub fn commit(&self, node: usize, changes: Vec<RowChange>) -> Arc<Transaction> {
-        let _order = self.shared.commit_lock.lock().unwrap_or_else(PoisonError::into_inner);
-        self.commit_on(self.data_node(node), changes, None)
+        self.data_node(node);
+        let mut parts = vec![Vec::new(); node];
+        parts.push(changes);
+        let committed = self.shared.commit(parts).1.pop();
+        committed.unwrap_or_else(|| panic!("a transaction without changes"))
+    }
+
+    /// Commits one transaction of the cluster: `parts` has the changes of each data node, in their order. Nodes with changes have the same
+    /// sequence number, which is given.
+    pub fn commit_across(&self, parts: Vec<Vec<RowChange>>) -> u64 {
+        self.shared.commit(parts).0
     }
 
     /// Commits the same changes on every data node, with one sequence number: what happens to a replicated table.
     pub fn commit_everywhere(&self, changes: &[RowChange]) -> u64 {
-        let _order = self.shared.commit_lock.lock().unwrap_or_else(PoisonError::into_inner);
         debug_assert!(changes.iter().all(|change| change.table.locator == Locator::Replicated));
-        let csn = self.shared.csn.fetch_add(1, Ordering::Relaxed);
-        for node in self.shared.data_nodes() {
-            self.commit_on(node, changes.to_vec(), Some(csn));
-        }
-        csn
+        self.commit_across(vec![changes.to_vec(); self.data_nodes().len()])
     }
 
-    fn commit_on(&self, node: &SharedNode, changes: Vec<RowChange>, csn: Option<u64>) -> Arc<Transaction> {
-        let Feed::Log(log) = &node.feed else { panic!("a flood takes no commits") };
-        let transaction = log.commit(changes, csn);
-        if let Some((files, at)) = self.files_of(node) {
-            append(&files, at, std::slice::from_ref(&transaction));
+    /// Lets the log of a data node grow without a transaction of this database, as the work of others makes it.
+    pub fn grow_log(&self, node: usize, bytes: u64) {
+        if let Feed::Log(log) = &self.data_node(node).feed {
+            log.grow(bytes);
         }
-        transaction
     }
 
     /// What was committed on each data node. Floods have none: their truth is computed by [`crate::Flood::transaction`].
@@ -328,7 +350,7 @@ impl Cluster {
 
     /// Makes positions of slots durable now.
     pub fn checkpoint(&self) {
-        checkpoint(&self.shared, &self.files);
+        checkpoint(&self.shared);
     }
 
     /// Lets a fault happen to the streams of a data node.
@@ -406,7 +428,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        checkpoint(&self.shared, &self.files);
+        checkpoint(&self.shared);
         for node in &self.shared.nodes {
             (0..node.instances.len()).for_each(|instance| node.kill(instance));
         }
@@ -417,8 +439,8 @@ impl Drop for Cluster {
 }
 
 /// Makes positions durable and, where asked for, forgets what nobody needs.
-fn checkpoint(shared: &Shared, files: &[Option<NodeFiles>]) {
-    for (node, file) in shared.nodes.iter().zip(files) {
+fn checkpoint(shared: &Shared) {
+    for (node, file) in shared.nodes.iter().zip(&shared.files) {
         let restart = {
             let mut slots = node.slots();
             slots.checkpoint();
@@ -435,26 +457,13 @@ fn checkpoint(shared: &Shared, files: &[Option<NodeFiles>]) {
     }
 }
 
-fn append(files: &[Option<NodeFiles>], at: usize, transactions: &[Arc<Transaction>]) {
-    if let Some(file) = &files[at]
-        && let Err(error) = file.append(transactions)
-    {
-        eprintln!("gaussdb-sim: {error}");
-    }
-}
-
 /// How long a restart waits for its ports.
 const REBIND: Duration = Duration::from_secs(5);
 
 /// How often a throttled generator works.
 const BEAT: Duration = Duration::from_millis(10);
 
-async fn generate(
-    node: SharedNode,
-    mut generator: Generator,
-    workload: Workload,
-    file: Option<(Arc<Vec<Option<NodeFiles>>>, usize)>,
-) {
+async fn generate(shared: Arc<Shared>, node: SharedNode, mut generator: Generator, workload: Workload) {
     let Feed::Log(log) = &node.feed else { return };
     // What an earlier run committed is made again and thrown away, so that the rows go on as if nothing had happened.
     for _ in 0..log.transactions().len() {
@@ -473,12 +482,13 @@ async fn generate(
                 due = 0.0;
                 break;
             }
-            let Some(changes) = generator.next_transaction() else { return };
+            let Some(changes) = generator.next_transaction() else { break };
             due -= changes.len() as f64;
             made.push(log.commit(changes, None));
         }
-        if let Some((files, at)) = &file {
-            append(files, *at, &made);
+        shared.append(&node, &made);
+        if due > 0.0 && workload.transactions.is_some() && made.is_empty() {
+            return;
         }
         if workload.rate.is_none() {
             due = 0.0;

@@ -179,6 +179,14 @@ impl Log {
         self.end.send_replace(Lsn(kept.end));
     }
 
+    /// Grows without a transaction of this database.
+    pub fn grow(&self, bytes: u64) {
+        let mut kept = self.lock();
+        // Positions are multiples of 8.
+        kept.end += bytes.next_multiple_of(8);
+        self.end.send_replace(Lsn(kept.end));
+    }
+
     /// Where the log ends, and its changes.
     pub fn subscribe(&self) -> watch::Receiver<Lsn> {
         self.end.subscribe()

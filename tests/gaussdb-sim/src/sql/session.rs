@@ -3,9 +3,11 @@
 use super::answer::{Answer, binary, parameter};
 use super::queries::{self, Asker, Found};
 use super::text::{Argument, Token, statements};
+use crate::catalogue::Locator;
 use crate::connection::{Door, Transport};
 use crate::creation;
 use crate::error::SqlError;
+use crate::log::{Cell, Op, RowChange};
 use crate::startup::{Session, Start};
 use crate::wire::{self, Body};
 use std::collections::HashMap;
@@ -105,6 +107,7 @@ impl<'a> SqlSession<'a> {
                 let text = "current transaction is aborted, commands ignored until end of transaction block";
                 return Err(SqlError::new("25P02", text));
             }
+            ["insert", "into", ..] => return self.insert(statement),
             ["set", ..] => return self.set(statement),
             ["reset", ..] => return Ok(Answer::done("RESET")),
             ["deallocate", ..] => return Ok(Answer::done("DEALLOCATE")),
@@ -127,6 +130,54 @@ impl<'a> SqlSession<'a> {
                 Err(SqlError::new("0A000", format!("gaussdb-sim does not know this statement: {}", shown(statement))))
             }
         }
+    }
+
+    /// `INSERT INTO schema.table VALUES (literals)`, committed at once: enough for a heartbeat. Through a coordinator the row goes to the node of
+    /// its key, or to every node.
+    fn insert(&self, statement: &[Token]) -> Result<Answer, SqlError> {
+        let unknown =
+            || SqlError::new("0A000", format!("gaussdb-sim does not know this statement: {}", shown(statement)));
+        let [
+            _,
+            _,
+            Token::Word(schema),
+            Token::Word(dot),
+            Token::Word(name),
+            Token::Word(values),
+            Token::Word(open),
+            row @ ..,
+            Token::Word(close),
+        ] = statement
+        else {
+            return Err(unknown());
+        };
+        if [dot, values, open, close].map(String::as_str) != [".", "values", "(", ")"] {
+            return Err(unknown());
+        }
+        let cell = |tokens: &[Token]| match tokens {
+            [Token::Text(text) | Token::Number(text)] => Ok(Some(text.as_str().into())),
+            [Token::Word(null)] if null == "null" => Ok(None),
+            _ => Err(unknown()),
+        };
+        let cells = row.split(|token| matches!(token, Token::Word(comma) if comma == ","));
+        let new: Vec<Cell> = cells.map(cell).collect::<Result<_, _>>()?;
+        let shared = &self.door.shared;
+        let catalogue = shared.catalogue();
+        let missing = || SqlError::new("42P01", format!("relation \"{schema}.{name}\" does not exist"));
+        let table = Arc::clone(catalogue.table(schema, name).ok_or_else(missing)?);
+        if new.len() != table.columns.len() {
+            return Err(SqlError::new("42601", "INSERT has another number of expressions than target columns"));
+        }
+        let key = table.key.first().and_then(|&at| new[at].as_deref()).unwrap_or_default();
+        let hash = key.bytes().fold(0usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)));
+        let nodes: Vec<_> = shared.data_nodes().collect();
+        let here = nodes.iter().position(|node| Arc::ptr_eq(node, &self.door.node));
+        let target = here.unwrap_or(hash % nodes.len());
+        let everywhere = here.is_none() && table.locator == Locator::Replicated;
+        let change = RowChange { table, op: Op::Insert, new, old: Vec::new() };
+        let part = |node| if everywhere || node == target { vec![change.clone()] } else { Vec::new() };
+        shared.commit((0..nodes.len()).map(part).collect());
+        Ok(Answer::done("INSERT 0 1"))
     }
 
     /// `SET [SESSION] name = value` and `TO`.

@@ -81,6 +81,22 @@ async fn an_unknown_statement_is_named() {
     assert_eq!(error.message(), "gaussdb-sim does not know this statement: select * from nowhere");
 }
 
+/// Enough SQL for a heartbeat.
+#[tokio::test]
+async fn a_row_is_inserted_where_its_key_lives() {
+    let cluster = cluster(Options { workload: None, ..Options::new() });
+    let sql = connect_sql(&connect_options(cluster.port())).await.unwrap();
+    sql.batch_execute("INSERT INTO sales.order_lines VALUES (7, 1, 'it''s', NULL)").await.unwrap();
+    let counts = || cluster.truth().iter().map(|truth| truth.transactions.len()).sum::<usize>();
+    assert_eq!(counts(), 1);
+    sql.batch_execute("INSERT INTO sales.countries VALUES ('nl', 'Nederland')").await.unwrap();
+    assert_eq!(counts(), 4, "a replicated table has the row on every node");
+    let csns: Vec<u64> = cluster.truth().iter().map(|truth| truth.transactions.last().unwrap().csn).collect();
+    assert!(csns.iter().all(|csn| *csn == csns[0]), "{csns:?}");
+    let short = sql.batch_execute("INSERT INTO sales.countries VALUES ('nl')").await.unwrap_err();
+    assert_eq!(short.code().unwrap().code(), "42601");
+}
+
 /// The extended protocol, for clients that prefer it.
 #[tokio::test]
 async fn prepared_statements_are_answered_in_binary() {
