@@ -17,7 +17,8 @@ PROGRAM := $(abspath $(or $(CARGO_TARGET_DIR),target))/release/millrace
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
 
-demo: setup ## stream a small shop's orders from a private PostgreSQL through the Wasm modules to an embedded broker
+demo: ## stream a small shop's orders from a simulated GaussDB (or ARGS=--postgres) through the Wasm modules to an embedded broker
+	@.ci/packages.sh $(if $(findstring --postgres,$(ARGS)),,build)
 	@$(CARGO) build --release -p millrace
 	@exec $(CARGO) run --release --quiet -p millrace -- demo $(ARGS)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and the demo want, and only those that are missing: a C compiler, OpenSSL's
-# headers and pkg-config for librdkafka, and a PostgreSQL server for the demo's private source.
+# headers and pkg-config for librdkafka, and a PostgreSQL server for the tests. With the word `build` the server is left out.
 # Works as root, or with a sudo that asks no password. Takes milliseconds when nothing is missing.
 set -euo pipefail
 
@@ -18,7 +18,7 @@ want=()
 { command -v cc && command -v c++ && command -v make; } >/dev/null 2>&1 || want+=(build-essential)
 command -v pkg-config >/dev/null 2>&1 || want+=(pkg-config)
 pkg-config --exists openssl 2>/dev/null || want+=(libssl-dev)
-has_postgres || want+=(postgresql)
+[ "${1:-}" = build ] || has_postgres || want+=(postgresql)
 # Not a package here: the version matters, so rustup is the way and the choice stays with the user.
 command -v cargo >/dev/null 2>&1 || { say "cargo is missing: install Rust (rustup, version 1.95 or newer), then run this again"; exit 1; }
 

@@ -1,11 +1,14 @@
 //! `millrace demo`: the whole way, on one machine, with a check at its end.
 //!
-//! Owns the order of things: a private PostgreSQL, an embedded broker, the gateway's own pipeline between them, a day in a small
-//! shop, and a comparison of what was committed with what arrived. Nothing is left when it ends, however it ends. Must not
+//! Owns the order of things: a source of its own, an embedded broker, the gateway's own pipeline between them, a day in a small
+//! shop, and a comparison of what was committed with what arrived. The source is a simulated GaussDB Distributed, which needs
+//! nothing but this program, or with `--postgres` a private PostgreSQL. Nothing is left when it ends, however it ends. Must not
 //! reach around the pipeline: the task is a task file like any other.
 
 mod broker;
+mod cluster;
 mod day;
+mod gaussdb;
 mod pipeline;
 mod postgres;
 mod scratch;
@@ -46,6 +49,15 @@ pub struct Options {
     /// Repeats the day of this seed; a new one each time otherwise
     #[arg(long, value_name = "S")]
     pub seed: Option<u64>,
+    /// Reads a private PostgreSQL, which must be installed, instead of a simulated GaussDB Distributed
+    #[arg(long)]
+    pub postgres: bool,
+}
+
+impl Options {
+    fn seed(&self) -> u64 {
+        self.seed.unwrap_or_else(|| fastrand::u64(..u64::from(u32::MAX)))
+    }
 }
 
 /// How a demo ended.
@@ -68,21 +80,33 @@ pub enum Ending {
 pub async fn run(options: &Options, json: bool) -> Result<Ending, Failure> {
     let show = Show::new(json);
     // Dropping the unfinished day on a signal stops and removes what it holds.
+    let day = async {
+        if options.postgres { whole_day(options, show).await } else { gaussdb::whole_day(options, show).await }
+    };
     let ending = tokio::select! {
-        ending = whole_day(options, show) => ending?,
+        ending = day => ending?,
         () = interrupted() => return Ok(Ending::Interrupted),
     };
     show.farewell();
     Ok(ending)
 }
 
-async fn whole_day(options: &Options, show: Show) -> Result<Ending, Failure> {
-    show.title();
-    let scratch = Scratch::create().map_err(|e| {
+fn scratch() -> Result<Scratch, Failure> {
+    Scratch::create().map_err(|e| {
         let dir = std::env::temp_dir();
         let mend = "make room there, or set TMPDIR to another folder";
         Failure::definite("demo_source", format!("making a folder in {}", dir.display()), e.to_string(), mend)
-    })?;
+    })
+}
+
+/// Topics of the tables.
+fn topics() -> Vec<String> {
+    TABLES.iter().map(|table| format!("{DATABASE}-public-{}", table.name)).collect()
+}
+
+async fn whole_day(options: &Options, show: Show) -> Result<Ending, Failure> {
+    show.title("PostgreSQL");
+    let scratch = scratch()?;
     // Dropped in the opposite order: gateway, broker, server, folder.
     let postgres = Postgres::start(&scratch).await?;
     postgres.connect("postgres").await?.batch_execute(&format!("CREATE DATABASE {DATABASE}")).await.map_err(sql)?;
@@ -91,19 +115,34 @@ async fn whole_day(options: &Options, show: Show) -> Result<Ending, Failure> {
     let version = postgres.version();
     show.fact("source", &format!("PostgreSQL {version} on 127.0.0.1:{}, {} tables", postgres.port(), TABLES.len()));
 
-    let topics: Vec<String> = TABLES.iter().map(|table| format!("{DATABASE}-public-{}", table.name)).collect();
+    let topics = topics();
     let broker = Broker::start(topics.clone())?;
     show.fact("broker", &format!("embedded, on {}, {PARTITIONS} partitions a topic", broker.address()));
 
-    let task = task_file(postgres.port(), postgres.password_file(), &broker.address());
+    let source = format!(
+        r#"kind = "postgresql"
+hosts = ["127.0.0.1:{port}"]
+database = "{DATABASE}"
+user = "{USER}"
+publication = "{slot}"
+create_publication = true"#,
+        port = postgres.port(),
+        slot = pipeline::SLOT,
+    );
+    let task = task_file(&source, postgres.password_file(), &broker.address());
     let mut pipeline = Pipeline::start(&task, scratch.path())?;
-    pipeline.until_streaming(&clients[0]).await?;
+    // The server's word, not the gateway's.
+    let active = async || {
+        let sql = "SELECT 1 FROM pg_replication_slots WHERE slot_name = $1 AND active";
+        Ok(clients[0].query_opt(sql, &[&pipeline::SLOT]).await.map_err(self::sql)?.is_some())
+    };
+    pipeline.until_streaming(active).await?;
     show.fact("gateway", "streaming through select, topic-router and drs-json");
 
     // Connected before the shop opens, so that what is measured is the way of the records and not that of the first question.
     let reader = broker.reader()?;
     reader.count()?;
-    let seed = options.seed.unwrap_or_else(|| fastrand::u64(..u64::from(u32::MAX)));
+    let seed = options.seed();
     let began = Instant::now();
     let log = open_shop(&clients, Day::new(seed, options.rows as usize)).await?;
     let shop = began.elapsed();
@@ -123,14 +162,14 @@ async fn whole_day(options: &Options, show: Show) -> Result<Ending, Failure> {
         .get(0);
 
     let records = reader.read_all()?;
-    let verdict = verify::verify(DATABASE, &log.committed, &records);
+    let verdict = verify::verify(DATABASE, std::slice::from_ref(&log.committed), &records);
     show.findings(&Findings {
         seed,
         transactions: log.transactions,
         rolled_back: log.rolled_back,
         shop,
         behind,
-        confirmed,
+        confirmed: &[(pipeline::SLOT.to_owned(), confirmed)],
         topics: &topics,
         records: &records,
         verdict: &verdict,
@@ -139,7 +178,7 @@ async fn whole_day(options: &Options, show: Show) -> Result<Ending, Failure> {
 }
 
 /// The task file of the demo. What it leaves out has the same defaults as everywhere.
-fn task_file(port: u16, password: &Path, broker: &str) -> String {
+fn task_file(source: &str, password: &Path, broker: &str) -> String {
     let tables: Vec<String> = TABLES.iter().map(|table| format!("public.{}", table.name)).collect();
     format!(
         r#"
@@ -147,15 +186,10 @@ fn task_file(port: u16, password: &Path, broker: &str) -> String {
 name = "demo"
 
 [source]
-kind = "postgresql"
-hosts = ["127.0.0.1:{port}"]
-database = "{DATABASE}"
-user = "{USER}"
+{source}
 password = {{ file = {password:?} }}
 sslmode = "disable"
 slot = "{slot}"
-publication = "{slot}"
-create_publication = true
 
 [objects]
 include = {tables:?}
@@ -278,7 +312,10 @@ mod tests {
 
     #[test]
     fn its_task_file_is_legal() {
-        let text = task_file(5432, Path::new("/secrets/password"), "127.0.0.1:9092");
-        crate::config::parse(&text, Path::new("/tmp")).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let postgresql = "kind = \"postgresql\"\nhosts = [\"127.0.0.1:5432\"]\ndatabase = \"shop\"\nuser = \"u\"";
+        for source in [postgresql.to_owned(), cluster::source_settings(8000)] {
+            let text = task_file(&source, Path::new("/secrets/password"), "127.0.0.1:9092");
+            crate::config::parse(&text, Path::new("/tmp")).unwrap_or_else(|problems| panic!("{problems:?}"));
+        }
     }
 }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_postgres::Client;
 
 /// Name of the task's slot and publication.
 pub const SLOT: &str = "millrace_demo";
@@ -49,20 +48,15 @@ impl Pipeline {
         Ok(Pipeline { observe, stop, task })
     }
 
-    /// Waits until it streams: what commits from now on must arrive.
+    /// Waits until it streams: what commits from now on must arrive. `active` asks the source whether its slots are read.
     ///
     /// # Errors
     /// The failure that ended or delays it.
-    pub async fn until_streaming(&mut self, client: &Client) -> Result<(), Failure> {
+    pub async fn until_streaming(&mut self, active: impl AsyncFn() -> Result<bool, Failure>) -> Result<(), Failure> {
         let began = Instant::now();
         loop {
             self.must_run().await?;
-            // The server's word, not the gateway's.
-            let active = client
-                .query_opt("SELECT 1 FROM pg_replication_slots WHERE slot_name = $1 AND active", &[&SLOT])
-                .await
-                .map_err(super::sql)?;
-            if active.is_some() && self.observe.is_ready() {
+            if active().await? && self.observe.is_ready() {
                 return Ok(());
             }
             if began.elapsed() > START {

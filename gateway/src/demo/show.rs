@@ -22,8 +22,8 @@ pub struct Findings<'a> {
     pub shop: Duration,
     /// From the last commit until the last record was in the broker; `None` where that was waited for in vain.
     pub behind: Option<Duration>,
-    /// What the slot's confirmed position was after the gateway had stopped, as the server prints LSNs.
-    pub confirmed: String,
+    /// What each slot's confirmed position was after the gateway had stopped: name of the slot or node, LSN as the server prints it.
+    pub confirmed: &'a [(String, String)],
     /// Every topic, the empty ones too.
     pub topics: &'a [String],
     /// Everything read back.
@@ -47,8 +47,10 @@ impl Show {
     }
 
     /// The first lines.
-    pub fn title(self) {
-        self.line(&self.bold("Millrace demo: a small shop's orders, PostgreSQL -> WebAssembly modules -> Kafka"));
+    pub fn title(self, source: &str) {
+        self.line(
+            &self.bold(&format!("Millrace demo: a small shop's orders, {source} -> WebAssembly modules -> Kafka")),
+        );
         self.line("");
     }
 
@@ -77,7 +79,9 @@ impl Show {
         if let Some(behind) = findings.behind {
             self.fact("delivery", &format!("the last record was there {} after the last commit", seconds(behind)));
         }
-        self.fact("slot", &format!("confirmed up to {}", findings.confirmed));
+        for (name, confirmed) in findings.confirmed {
+            self.fact("slot", &format!("{name} confirmed up to {confirmed}"));
+        }
         self.line("");
         self.topics(findings);
         self.samples(records);
@@ -109,8 +113,13 @@ impl Show {
             let text = format!(
                 "{} committed changes, {} records: each once, with its values, in commit order",
                 number(verdict.committed),
-                number(verdict.records)
+                number(verdict.records - verdict.repeats)
             );
+            let again = match verdict.repeats {
+                0 => String::new(),
+                repeats => format!("; {} came again with the same id", number(repeats)),
+            };
+            let text = text + &again;
             self.fact("check", &format!("{} {text}", self.paint("32;1", "PASSED")));
             return;
         }
@@ -216,7 +225,7 @@ fn as_json(findings: &Findings) -> Value {
         "rolled_back": findings.rolled_back,
         "shop_ms": millis(findings.shop),
         "behind_ms": findings.behind.map(millis),
-        "confirmed_lsn": findings.confirmed,
+        "confirmed_lsn": findings.confirmed.iter().cloned().collect::<BTreeMap<_, _>>(),
         "topics": topics,
         "samples": samples,
         "check": findings.verdict,
@@ -270,7 +279,7 @@ mod tests {
             rolled_back: 0,
             shop: Duration::from_millis(20),
             behind: Some(Duration::ZERO),
-            confirmed: "0/1".into(),
+            confirmed: &[("s".to_owned(), "0/1".to_owned())],
             topics: &topics,
             records: &[record],
             verdict: &verdict,

@@ -41,7 +41,13 @@ fn nothing_is_left(temporary: &Path) {
 
 #[test]
 fn the_demo_proves_what_it_shows_and_leaves_nothing() {
-    let (mut demo, temporary, out) = start(&["--json", "--rows", "300", "--seed", "7"]);
+    for source in [[].as_slice(), &["--postgres"]] {
+        proves(&[&["--json", "--rows", "300", "--seed", "7"], source].concat());
+    }
+}
+
+fn proves(args: &[&str]) {
+    let (mut demo, temporary, out) = start(args);
     let exit = demo.wait(Duration::from_secs(120));
     let text = std::fs::read_to_string(&out).expect("read its output");
     assert_eq!(exit, Exit::Code(0), "{text}");
@@ -52,7 +58,7 @@ fn the_demo_proves_what_it_shows_and_leaves_nothing() {
 
 #[test]
 fn an_interrupted_demo_leaves_nothing() {
-    let (mut demo, temporary, _) = start(&["--rows", "10000"]);
+    let (mut demo, temporary, _) = start(&["--postgres", "--rows", "10000"]);
     eventually("its server runs", Duration::from_secs(60), || (!processes_of(&temporary).is_empty()).then_some(()));
     std::thread::sleep(Duration::from_millis(500));
     demo.signal(ProcessSignal::INT);
