@@ -28,10 +28,11 @@ test: setup ## every test, with a real PostgreSQL and a real Apache Kafka on loo
 	guest-sdk/build.sh
 	MILLRACE_BIN=$(PROGRAM) $(CARGO) test --release --workspace --no-fail-fast $(FAILPOINTS)
 
-bench: setup ## a backlog of a million changes: pg_recvlogical, then the gateway; writes target/bench/latest.json
+bench: setup ## a backlog of a million changes: pg_recvlogical, then the gateway; then a simulated GaussDB with 1, 2 and 4 shards; writes target/bench
 	tests/setup.sh
 	$(CARGO) build --release -p millrace
 	$(CARGO) run --release --quiet -p millrace-tests --bin millrace-bench
+	$(CARGO) run --release --quiet -p millrace-tests --bin millrace-bench -- --shards 1000000
 
 lint: setup ## formatting, clippy, licences and sources of dependencies, documentation
 	$(CARGO) fmt --all --check

@@ -10,6 +10,7 @@ mod ceiling;
 mod drain;
 mod latency;
 mod report;
+mod shards;
 
 use millrace_tests::kafka::{Jvm, Kafka};
 use millrace_tests::postgres::Postgres;
@@ -20,11 +21,13 @@ struct Plan {
     changes: u64,
     rounds: usize,
     latency_seconds: u64,
+    /// Rows on each data node of the simulated cluster; then nothing else is measured.
+    shards: Option<u64>,
 }
 
 impl Plan {
     fn from_args() -> Result<Self, String> {
-        let mut plan = Self { changes: 1_000_000, rounds: 3, latency_seconds: 10 };
+        let mut plan = Self { changes: 1_000_000, rounds: 3, latency_seconds: 10, shards: None };
         let mut args = std::env::args().skip(1);
         while let Some(name) = args.next() {
             let mut number =
@@ -33,7 +36,12 @@ impl Plan {
                 "--changes" => plan.changes = number()?,
                 "--rounds" => plan.rounds = usize::try_from(number()?.max(1)).map_err(|e| e.to_string())?,
                 "--latency-seconds" => plan.latency_seconds = number()?,
-                _ => return Err(format!("{name}: known are --changes N, --rounds N, --latency-seconds N")),
+                "--shards" => plan.shards = Some(number()?.max(1)),
+                _ => {
+                    return Err(format!(
+                        "{name}: known are --changes N, --rounds N, --latency-seconds N, --shards ROWS"
+                    ));
+                }
             }
         }
         // Ten changes a transaction.
@@ -51,6 +59,10 @@ fn main() -> std::process::ExitCode {
         }
     };
     println!("gateway: {}", millrace_tests::gateway::program().display());
+    if let Some(rows) = plan.shards {
+        shards::measure(&Kafka::start(Jvm::Full, ""), rows, plan.rounds);
+        return std::process::ExitCode::SUCCESS;
+    }
     let postgres = Postgres::start("autovacuum = off\ncheckpoint_timeout = 1h\nmax_wal_size = 16GB");
     let kafka = Kafka::start(Jvm::Full, "");
     let backlog = backlog::Backlog::prepare(&postgres, &kafka, plan.rounds);

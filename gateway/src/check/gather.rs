@@ -7,7 +7,7 @@ use millrace_replication::{ReplicationConnection, connect_sql};
 
 use super::{Item, Report, gaussdb, position, sink, source};
 use crate::{
-    config::{SinkKind, SourceKind, Task},
+    config::{Decoding, SinkKind, SourceKind, Task},
     task,
 };
 
@@ -93,7 +93,9 @@ async fn source_facts(task: &Task, items: &mut Vec<Item>) -> Option<(source::Fac
         }
     };
     items.push(Item::passed(id, format!("logged in as {} to {}", task.source.user, task.source.database)));
-    let asked = source::gather(&client, task.source.slot.as_str(), task.source.publication.as_str());
+    // Only pgoutput has one.
+    let publication = (task.source.decoding == Decoding::Pgoutput).then(|| task.source.publication.as_str());
+    let asked = source::gather(&client, task.source.slot.as_str(), publication);
     let facts = match tokio::time::timeout(PATIENCE, asked).await {
         Ok(Ok(facts)) => facts,
         Ok(Err(error)) => {

@@ -23,6 +23,9 @@ pub(super) struct Options {
     /// File to write; it appears when the capture is over
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// Shard to read: the data node with this number, in the order of their names from 0, of a distributed GaussDB
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    shard: u16,
     /// Stops after this many changes
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
@@ -48,8 +51,13 @@ pub(super) fn run(options: &Options) -> Exit {
         Ok(masker) => masker,
         Err(error) => return answer::failure(&Failure::from(error), json),
     };
-    let wanted =
-        Wanted { file: &options.output, limit: options.limit, duration: options.duration.map(Span::get), masker };
+    let wanted = Wanted {
+        shard: options.shard,
+        file: &options.output,
+        limit: options.limit,
+        duration: options.duration.map(Span::get),
+        masker,
+    };
     let stop = async {
         // Without a handler the capture goes on until a limit.
         if tokio::signal::ctrl_c().await.is_err() {

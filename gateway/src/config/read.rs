@@ -222,10 +222,11 @@ fn rebase(task: &mut Task, folder: &Path) {
         files.into_iter().flatten().for_each(|path| *path = folder.join(&*path));
     }
     let modules = &mut task.modules;
-    let own: [&mut Option<PathBuf>; 13] = [
+    let own: [&mut Option<PathBuf>; 14] = [
         &mut task.source.root_cert,
         &mut task.source.client_cert,
         &mut task.source.client_key,
+        &mut task.source.spill.folder,
         &mut modules.cache,
         &mut modules.store,
         &mut task.sink.ca,

@@ -25,7 +25,10 @@ const TYPES: [&[&str]; 4] = [
 
 /// `[source]` of the demo's task file, as far as it is the source's.
 pub fn source_settings(port: u16) -> String {
-    format!("kind = \"gaussdb\"\nhosts = [\"127.0.0.1:{port}\"]\ndatabase = \"{DATABASE}\"\nuser = \"{USER}\"")
+    // The spill in the demo's own folder too, so that nothing is left.
+    format!(
+        "kind = \"gaussdb\"\nhosts = [\"127.0.0.1:{port}\"]\ndatabase = \"{DATABASE}\"\nuser = \"{USER}\"\nspill = {{ folder = \"spill\" }}"
+    )
 }
 
 /// The cluster and what was committed on each of its nodes.

@@ -253,14 +253,18 @@ pub(crate) async fn answer(catalogue: &SqlConnection, ask: Ask, xid: Option<u64>
     }
 }
 
-fn catalogue_table(found: catalog::StreamTable) -> CatalogueTable {
-    let column = |column: catalog::StreamColumn| CatalogueColumn {
+/// A column of the catalogue in the decoder's terms.
+pub(crate) fn catalogue_column(column: catalog::StreamColumn) -> CatalogueColumn {
+    CatalogueColumn {
         name: column.name,
         type_name: column.type_name,
         type_oid: column.type_oid,
         type_modifier: Some(column.type_modifier),
         base_type: column.base_type,
-    };
+    }
+}
+
+fn catalogue_table(found: catalog::StreamTable) -> CatalogueTable {
     CatalogueTable {
         oid: found.oid,
         identity: match found.replica_identity {
@@ -269,7 +273,7 @@ fn catalogue_table(found: catalog::StreamTable) -> CatalogueTable {
             catalog::ReplicaIdentity::Index => ReplicaIdentity::Index,
             catalog::ReplicaIdentity::Nothing => ReplicaIdentity::Nothing,
         },
-        columns: found.columns.into_iter().map(column).collect(),
+        columns: found.columns.into_iter().map(catalogue_column).collect(),
         key_columns: found.primary_key,
     }
 }

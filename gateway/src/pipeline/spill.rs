@@ -6,7 +6,7 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -16,6 +16,7 @@ use std::{
 
 use millrace_batch::Failure;
 use millrace_decode::Spill;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Bytes gathered before they are written: a row is far smaller than what a write should be.
 const GATHERED: usize = 256 << 10;
@@ -44,7 +45,7 @@ impl SpillRoom {
         let path = self.folder.join(name);
         let open = || {
             fs::create_dir_all(&self.folder)?;
-            let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+            let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
             fs::remove_file(&path)?;
             Ok::<_, io::Error>(file)
         };
@@ -78,10 +79,19 @@ impl SpillFile {
 
     fn flush(&mut self) -> io::Result<()> {
         // At its place, not at the end: after a write that failed half-way the next one overwrites what it left.
-        self.file.write_all_at(&self.gathered, self.written)?;
+        waiting(|| self.file.write_all_at(&self.gathered, self.written))?;
         self.written += self.gathered.len() as u64;
         self.gathered.clear();
         Ok(())
+    }
+}
+
+/// Does what may wait for a disk. A decoder runs on a thread of the async runtime: the other tasks there, the status updates of other
+/// shards among them, go on elsewhere meanwhile.
+fn waiting<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 
@@ -105,14 +115,14 @@ impl Spill for SpillFile {
         if !self.gathered.is_empty() {
             self.flush()?;
         }
-        self.file.read_exact_at(into, offset)
+        waiting(|| self.file.read_exact_at(into, offset))
     }
 
     fn clear(&mut self) -> io::Result<()> {
         self.room.used.fetch_sub(self.len(), Ordering::Relaxed);
         self.gathered.clear();
         if std::mem::take(&mut self.written) > 0 {
-            self.file.set_len(0)?;
+            waiting(|| self.file.set_len(0))?;
         }
         Ok(())
     }

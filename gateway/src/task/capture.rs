@@ -1,7 +1,8 @@
 //! `millrace capture`: what a task's source sends from now on, as a file of events.
 //!
-//! Owns a stream of its own, by a temporary slot that the server drops with the connection: slot, position and records of the task are not
-//! touched. Must not know modules: everything the source sends is written down, whatever the chain would make of it.
+//! Owns a stream of its own: slot, position and records of the task are not touched. Its slot is a temporary one that PostgreSQL drops with
+//! the connection; GaussDB and openGauss have none, so there it is dropped at the end, and one of a capture that was killed stays.
+//! Must not know modules: everything the source sends is written down, whatever the chain would make of it.
 
 use std::{
     fs::{self, OpenOptions},
@@ -21,11 +22,16 @@ use millrace_module::{
 };
 use millrace_replication::{
     CreateSlot, FlushPosition, Frame, ReplicationStream, Snapshot, SqlConnection, StartReplication, StreamReader,
+    catalog,
 };
 
 use part::Part;
 
-use super::{family::Source, source};
+use super::{
+    family::Source,
+    source,
+    topology::{self, Shard},
+};
 use crate::{
     config::{SourceKind, Task},
     pipeline::catalogue_answer,
@@ -34,9 +40,14 @@ use crate::{
 /// Longest wait for the slot: the server first waits for every open transaction.
 const SLOT_BOUND: Duration = Duration::from_secs(60);
 
+/// Longest wait for the server to free a slot whose stream has ended.
+const DROP_BOUND: Duration = Duration::from_secs(10);
+
 /// What to capture, and when to stop.
 #[derive(Debug)]
 pub struct Wanted<'a> {
+    /// The shard to read, from 0: a data node of a distributed GaussDB.
+    pub shard: u16,
     /// File to write. It appears whole, when the capture is over.
     pub file: &'a Path,
     /// Most changes.
@@ -68,55 +79,100 @@ pub async fn capture(
     stop: impl Future<Output = ()>,
     ready: impl FnOnce(),
 ) -> Result<Captured, Failure> {
-    if task.source.kind == SourceKind::Gaussdb {
-        return Err(Failure::definite(
-            "capture_unsupported",
-            "making a temporary slot",
-            "GaussDB and openGauss have no temporary slots, and a lasting one that is left behind would keep WAL",
-            "capture from PostgreSQL, or write events by hand: docs/module-tools.md has the form",
-        ));
-    }
+    let shards = topology::find(task).await?;
+    let Some(shard) = shards.get(usize::from(wanted.shard)) else {
+        let why = format!("the source has {} shards, numbered from 0", shards.len());
+        return Err(Failure::definite("no_such_shard", "choosing what to capture", why, "correct --shard"));
+    };
+    let task = &shard.share(task);
     // Before the slot: a file that cannot be written shall cost the server nothing.
     let mut recorder = Recorder::create(task, wanted)?;
-    let Source { mut connection, catalogue, encoding } = Source::connect(task, &task.source.hosts).await?;
+    let source = Source::connect(task, &shard.hosts).await?;
     let slot = CreateSlot {
         name: format!("millrace_capture_{}_{}", std::process::id(), now_micros()),
         plugin: task.source.decoding.plugin().to_owned(),
-        temporary: true,
+        temporary: task.source.kind == SourceKind::Postgresql,
         snapshot: Snapshot::Nothing,
     };
-    let created = connection.create_slot(&slot, SLOT_BOUND).await.map_err(|error| error.failure())?;
-    let confirm = FlushPosition::new(created.consistent_point);
-    let begin =
-        StartReplication { slot: created.name, from: created.consistent_point, options: source::plugin_options(task) };
+    let catalogue = source.catalogue.clone();
+    let read = stream(task, shard, source, &slot, &mut recorder, stop, ready).await;
+    let dropped = if slot.temporary { Ok(()) } else { drop_slot(&catalogue, &slot.name).await };
+    read?;
+    let captured = recorder.finish()?;
+    dropped.map(|()| captured)
+}
+
+/// Drops the slot of a capture that is over. The server frees it a moment after its stream has ended.
+async fn drop_slot(catalogue: &SqlConnection, name: &str) -> Result<(), Failure> {
+    let deadline = tokio::time::Instant::now() + DROP_BOUND;
+    loop {
+        let gone = match catalog::gauss::slot(catalogue, name).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(_)) => catalog::gauss::drop_slot(catalogue, name).await,
+            Err(error) => Err(error),
+        };
+        let Err(error) = gone else { return Ok(()) };
+        if tokio::time::Instant::now() >= deadline {
+            let mend = format!("drop it, or it keeps the log: SELECT pg_drop_replication_slot('{name}')");
+            return Err(Failure { tried: format!("dropping slot {name:?} of the capture"), mend, ..error.failure() });
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Makes the slot and reads until a limit is reached or `stop` is done.
+async fn stream(
+    task: &Task,
+    shard: &Shard,
+    source: Source,
+    slot: &CreateSlot,
+    recorder: &mut Recorder<'_>,
+    stop: impl Future<Output = ()>,
+    ready: impl FnOnce(),
+) -> Result<(), Failure> {
+    let Source { mut connection, catalogue, encoding } = source;
+    tokio::pin!(stop);
+    let made = async {
+        if slot.temporary {
+            connection.create_slot(slot, SLOT_BOUND).await.map(|created| created.consistent_point)
+        } else {
+            catalog::gauss::create_slot(&catalogue, &slot.name, &slot.plugin, SLOT_BOUND).await
+        }
+    };
+    let begins = tokio::select! {
+        made = made => made.map_err(|error| error.failure())?,
+        () = &mut stop => return Ok(()),
+    };
+    let confirm = FlushPosition::new(begins);
+    let begin = StartReplication { slot: slot.name.clone(), from: begins, options: source::plugin_options(task) };
     let stream = connection.start(&begin, confirm.clone(), source::stream_options(task)).await;
     let ReplicationStream { mut reader, feedback } = stream.map_err(|error| error.failure())?;
     let start = Start {
-        shard: 0,
-        shards: 1,
+        shard: shard.number,
+        shards: shard.count,
         database: task.source.database.to_string(),
-        end_lsn: created.consistent_point,
+        end_lsn: begins,
         next_id: 1,
     };
     let relations = RelationLog::new();
     let decoder = source::decoder(task, &encoding, start, relations.clone(), &Arc::new(source::spill(task)))?;
     ready();
     let mut session = Session { decoder, catalogue, relations, confirm, batch: Batch::new(0) };
+    let bound = recorder.wanted.duration;
     let over = async {
-        match wanted.duration {
+        match bound {
             Some(duration) => tokio::time::sleep(duration).await,
             None => std::future::pending().await,
         }
     };
     let read = tokio::select! {
-        read = session.read(&mut reader, &mut recorder) => read,
+        read = session.read(&mut reader, recorder) => read,
         () = over => Ok(()),
-        () = stop => Ok(()),
+        () = &mut stop => Ok(()),
     };
-    // The temporary slot goes with the connection.
+    // A temporary slot goes with the connection.
     drop((reader, feedback));
-    read?;
-    recorder.finish()
+    read
 }
 
 struct Session {
@@ -196,7 +252,7 @@ impl<'a> Recorder<'a> {
             version: 1,
             task: task.task.name.to_string(),
             source: source::decoding_name(task).to_owned(),
-            shard: 0,
+            shard: wanted.shard,
             masked: wanted.masker.is_some(),
             millrace: env!("CARGO_PKG_VERSION").to_owned(),
         }))?;

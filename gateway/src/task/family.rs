@@ -80,6 +80,16 @@ async fn gaussdb(task: &Task, catalogue: &SqlConnection) -> Result<String, Failu
     if task.source.decoding == Decoding::Parallel {
         refuse_settings(catalogue).await?;
     }
+    // A session's own, wherever it was set: serial decoding obeys the session, parallel decoding what the server itself has.
+    let options = catalogue.parameter(COMPATIBILITY).unwrap_or_default();
+    if hides_zeros(options) {
+        return Err(Failure::definite(
+            "database_setting",
+            "looking at the settings of the session",
+            format!("{COMPATIBILITY} = {options}: numerics would come without the zeros at their end"),
+            format!("ALTER DATABASE ... SET {COMPATIBILITY} to the list without hide_tailing_zero"),
+        ));
+    }
     Ok(server.encoding)
 }
 
@@ -103,9 +113,19 @@ pub(crate) fn unfit_setting(settings: &BTreeMap<String, String>) -> Option<(&str
         "datestyle" => value.to_ascii_uppercase().starts_with("ISO"),
         "intervalstyle" => value.eq_ignore_ascii_case("postgres"),
         "bytea_output" => value.eq_ignore_ascii_case("hex"),
+        COMPATIBILITY => !hides_zeros(value),
         _ => true,
     };
     settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).find(|(name, value)| !fit(name, value))
+}
+
+/// The setting that lists the family's habits of other databases.
+pub(crate) const COMPATIBILITY: &str = "behavior_compat_options";
+
+/// Whether numerics come without the zeros at their end, `1.5` for `1.50`: digits that were stored and that nobody can put back. Leading
+/// zeros, which another of these habits decides, the decoder puts back.
+pub(crate) fn hides_zeros(options: &str) -> bool {
+    options.split(',').any(|option| option.trim().eq_ignore_ascii_case("hide_tailing_zero"))
 }
 
 /// Looks the slot of a task up.

@@ -18,7 +18,7 @@ use millrace_sink::{
 use super::attempt::blocking;
 use crate::{
     config::{self, Task},
-    pipeline::{Frames, Places, Subject, Wish},
+    pipeline::{Frames, Places, Subject, Wish, catalogue_column},
 };
 
 /// Client settings of a task; secrets are resolved here.
@@ -237,6 +237,7 @@ async fn relations(task: &Task, catalogue: &SqlConnection) -> Result<Vec<Relatio
         let published = catalog::published_tables(catalogue, &[task.source.publication.as_str()]).await?;
         for (id, published) in published.into_iter().enumerate() {
             let columns = catalog::columns(catalogue, published.table.oid).await?;
+            let columns = columns.into_iter().filter(|column| !column.generated).map(published_column).collect();
             relations.push(relation(task, id as u32, published.table, columns));
         }
     } else if task.source.kind == config::SourceKind::Gaussdb {
@@ -244,14 +245,7 @@ async fn relations(task: &Task, catalogue: &SqlConnection) -> Result<Vec<Relatio
         let sent = tables.filter(|table| task.objects.selects(&table.schema, &table.name) && table.is_decoded());
         for (id, table) in sent.enumerate() {
             let Some(found) = catalog::stream_table(catalogue, &table.schema, &table.name).await? else { continue };
-            let column = |column: catalog::StreamColumn| catalog::Column {
-                name: column.name,
-                type_oid: column.type_oid,
-                type_name: column.type_name,
-                not_null: false,
-                generated: false,
-            };
-            let columns = found.columns.into_iter().map(column).collect();
+            let columns = found.columns.into_iter().map(|column| catalogue_column(column).describe()).collect();
             let table = catalog::Table {
                 oid: found.oid,
                 schema: table.schema,
@@ -267,30 +261,31 @@ async fn relations(task: &Task, catalogue: &SqlConnection) -> Result<Vec<Relatio
     Ok(relations)
 }
 
+/// A column of a published table, without its key position.
+fn published_column(column: catalog::Column) -> Column {
+    let known = type_by_oid(column.type_oid);
+    let array = column.type_name.ends_with("[]");
+    Column {
+        key_position: 0,
+        type_name: known.map_or(column.type_name, |info| info.name.to_owned()),
+        type_oid: column.type_oid,
+        type_modifier: -1,
+        jdbc_type: known.map_or(if array { jdbc_code_of_array() } else { jdbc_code_of_unknown() }, |info| info.jdbc),
+        name: column.name,
+    }
+}
+
 /// A table as the stream will describe it, near enough for its route.
-fn relation(task: &Task, id: u32, table: catalog::Table, columns: Vec<catalog::Column>) -> Relation {
-    let key_position = |name: &str| {
-        let place = table.primary_key.iter().position(|key| key == name);
-        place.map_or(0, |place| place as u16 + 1)
-    };
-    let columns = columns.into_iter().filter(|column| !column.generated).map(|column| {
-        let known = type_by_oid(column.type_oid);
-        let array = column.type_name.ends_with("[]");
-        Column {
-            key_position: key_position(&column.name),
-            type_name: known.map_or(column.type_name, |info| info.name.to_owned()),
-            type_oid: column.type_oid,
-            type_modifier: -1,
-            jdbc_type: known
-                .map_or(if array { jdbc_code_of_array() } else { jdbc_code_of_unknown() }, |info| info.jdbc),
-            name: column.name,
-        }
-    });
+fn relation(task: &Task, id: u32, table: catalog::Table, mut columns: Vec<Column>) -> Relation {
+    for column in &mut columns {
+        let place = table.primary_key.iter().position(|key| *key == column.name);
+        column.key_position = place.map_or(0, |place| place as u16 + 1);
+    }
     Relation {
         id,
         source_oid: table.oid,
         database: task.source.database.to_string(),
-        columns: columns.collect(),
+        columns,
         identity: match table.replica_identity {
             catalog::ReplicaIdentity::Default => ReplicaIdentity::Default,
             catalog::ReplicaIdentity::Full => ReplicaIdentity::Full,

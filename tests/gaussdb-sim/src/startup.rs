@@ -349,11 +349,16 @@ fn greet(door: &Door, session: &Session, out: &mut Vec<u8>) {
         "" => default.to_owned(),
         value => value.to_owned(),
     };
+    // What the session asked for, else what is set for the database, else for the server.
+    let effective = |name: &str| {
+        let places = [&session.settings, &catalogue.database_settings, &catalogue.settings];
+        places.into_iter().find_map(|place| place.get(name)).cloned().unwrap_or_default()
+    };
     let style = or("datestyle", "ISO, MDY");
     let parameters: [(&str, String); 24] = [
         ("application_name", setting("application_name").to_owned()),
         ("b_format_behavior_compat_options", String::new()),
-        ("behavior_compat_options", setting("behavior_compat_options").to_owned()),
+        ("behavior_compat_options", effective("behavior_compat_options")),
         ("cgroup_name", String::new()),
         ("character_set_connection", catalogue.encoding.clone()),
         ("client_encoding", or("client_encoding", "UTF8")),

@@ -13,7 +13,7 @@ const ROWS: &str = "BEGIN; INSERT INTO people VALUES (1,'Ann Other','1970-01-02'
                     ALTER TABLE people ADD COLUMN note text; INSERT INTO people VALUES (3,'Cy',NULL,NULL,'new column')";
 
 /// Starts a capture and waits until it sees every later change.
-fn capture(task: &Path, file: &Path, more: &[&str]) -> Child {
+pub fn start(task: &Path, file: &Path, more: &[&str]) -> Child {
     let mut command = Command::new(program());
     command.arg("capture").arg(task).arg("-o").arg(file).args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("a capture");
@@ -23,12 +23,12 @@ fn capture(task: &Path, file: &Path, more: &[&str]) -> Child {
     child
 }
 
-fn events(file: &Path) -> Vec<Value> {
+pub fn events(file: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(file).expect("the capture");
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-fn of<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
+pub fn of<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
     events.iter().filter_map(|event| event.get(kind)).collect()
 }
 
@@ -46,8 +46,8 @@ fn a_capture_disturbs_nothing_and_replays_to_the_same_records() {
     let task = stage.task.write();
     let (plain, masked) = (stage.task.dir().join("plain.jsonl"), stage.task.dir().join("masked.jsonl"));
     let mut children = [
-        capture(&task, &plain, &["--limit", "5", "--json"]),
-        capture(&task, &masked, &["--limit", "5", "--mask", "--json"]),
+        start(&task, &plain, &["--limit", "5", "--json"]),
+        start(&task, &masked, &["--limit", "5", "--mask", "--json"]),
     ];
     stage.database.exec(ROWS);
     for child in &mut children {
@@ -109,7 +109,7 @@ fn a_capture_ends_by_time_and_needs_a_place_and_a_source() {
     let stage = Stage::new("capturetime", "CREATE TABLE t(id int PRIMARY KEY)");
     let task = stage.task.write();
     let file = stage.task.dir().join("empty.jsonl");
-    let mut child = capture(&task, &file, &["--for", "300ms"]);
+    let mut child = start(&task, &file, &["--for", "300ms"]);
     assert!(child.wait().expect("its end").success());
     assert_eq!(events(&file).len(), 1, "its first line alone");
     let text = |path: &Path| path.display().to_string();

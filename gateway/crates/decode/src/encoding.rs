@@ -168,6 +168,20 @@ mod tests {
     }
 
     #[test]
+    fn the_page_the_refusal_names_lists_them() {
+        let page = include_str!("../../../../docs/sources/gaussdb.md");
+        let listed = page.split("## Encodings").nth(1).unwrap().split("Others cannot").next().unwrap();
+        let words: Vec<&str> = listed.split(|c: char| c.is_whitespace() || ",.:".contains(c)).collect();
+        for name in TABLES.iter().map(|(_, name, _)| *name).chain(["UTF8", "LATIN1"]) {
+            assert!(words.contains(&name), "{name}");
+        }
+        let refused = page.split("without guessing (").nth(1).unwrap().split(" ...").next().unwrap();
+        for name in refused.split(", ") {
+            assert_eq!(Encoding::by_name(name).unwrap_err().code, "encoding_unsupported", "{name}");
+        }
+    }
+
+    #[test]
     fn what_is_no_text_is_refused() {
         for (name, text) in [
             ("GBK", &b"\x81"[..]),

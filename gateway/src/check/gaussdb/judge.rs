@@ -7,7 +7,10 @@ use super::{Facts, tables};
 use crate::{
     check::{Item, source::Stored},
     config::{Decoding, Task},
-    task::start::{Found, Start, Wanted, decide},
+    task::{
+        family,
+        start::{Found, Start, Wanted, decide},
+    },
 };
 
 /// Age from which a transaction counts as long, seconds; the managed service's limit for making a slot.
@@ -159,11 +162,21 @@ fn decoding(task: &Task, facts: &Facts) -> Item {
 /// Parallel decoding obeys the database, whatever the session says; serial decoding obeys the session.
 fn session_settings(task: &Task, facts: &Facts) -> Item {
     let id = "source.session_settings";
+    let database = millrace_replication::quote_ident(task.source.database.as_str());
+    let options = setting(facts, family::COMPATIBILITY);
+    if family::hides_zeros(options) {
+        let kept: Vec<&str> = options.split(',').map(str::trim).filter(|option| !family::hides_zeros(option)).collect();
+        let (name, kept) = (family::COMPATIBILITY, quote_literal(&kept.join(",")));
+        return Item::failed(
+            id,
+            format!("{name} = {options}: numerics would come without the zeros at their end"),
+            format!("ALTER DATABASE {database} SET {name} = {kept};"),
+        );
+    }
     if task.source.decoding != Decoding::Parallel {
         return Item::passed(id, "set for each session");
     }
-    let database = millrace_replication::quote_ident(task.source.database.as_str());
-    let bad = crate::task::family::unfit_setting(&facts.database);
+    let bad = family::unfit_setting(&facts.database);
     match bad {
         None => Item::passed(id, "the database changes no form of values"),
         Some((name, value)) => Item::failed(

@@ -141,6 +141,16 @@ fn what_parallel_decoding_loses_is_said() {
     let german = |facts: &mut Facts| drop(facts.database.insert("datestyle".to_owned(), "German".to_owned()));
     assert_eq!(noticed(parallel, None, german), [("source.decoding", Alarm), ("source.session_settings", Failed)]);
     assert_eq!(alone(german), [], "serial decoding obeys the session");
+    let zeros = |facts: &mut Facts| {
+        facts
+            .settings
+            .insert("behavior_compat_options".to_owned(), "display_leading_zero, hide_tailing_zero".to_owned());
+    };
+    assert_eq!(alone(zeros), [("source.session_settings", Failed)], "no session of ours sets it");
+    let of_database = |facts: &mut Facts| {
+        facts.database.insert("behavior_compat_options".to_owned(), "hide_tailing_zero".to_owned());
+    };
+    assert_eq!(noticed(parallel, None, of_database), [("source.decoding", Alarm), ("source.session_settings", Failed)]);
 }
 
 #[test]

@@ -126,8 +126,9 @@ const LONG: &str = "SELECT pid, NULL::text, extract(epoch FROM now() - xact_star
     UNION ALL SELECT NULL, gid, extract(epoch FROM now() - prepared)::int8 FROM pg_prepared_xacts \
     WHERE prepared < now() - interval '300 seconds' ORDER BY 3 DESC LIMIT 20";
 
-/// Asks everything. Fails as a whole: a server that answers one of these answers all.
-pub(in crate::check) async fn gather(client: &Client, slot: &str, publication: &str) -> Result<Facts, Error> {
+/// Asks everything; without a publication, every table is as it is sent by a plugin that needs none. Fails as a whole: a server that
+/// answers one of these answers all.
+pub(in crate::check) async fn gather(client: &Client, slot: &str, publication: Option<&str>) -> Result<Facts, Error> {
     let server = client.query_one(SERVER, &[]).await?;
     let settings = client.query(SETTINGS, &[]).await?;
     let slot = client.query_opt(SLOT, &[&slot]).await?;

@@ -5,11 +5,14 @@ use millrace_replication::quote_ident;
 use super::{Facts, Table, listed, statements};
 use crate::{
     check::Item,
-    config::{Pattern, Task},
+    config::{Decoding, Pattern, Task},
 };
 
 pub(super) fn exists(task: &Task, facts: &Facts) -> Item {
     let (id, name) = ("source.publication", task.source.publication.as_str());
+    if task.source.decoding != Decoding::Pgoutput {
+        return Item::passed(id, format!("{} needs none", task.source.decoding.plugin()));
+    }
     if let Some(publication) = &facts.publication {
         let of = if publication.all_tables { "all tables" } else { "chosen tables" };
         return Item::passed(id, format!("{name:?} exists, for {of}"));

@@ -115,6 +115,19 @@ fn the_publication() {
 }
 
 #[test]
+fn a_plugin_that_needs_no_publication() {
+    let mut task = task(&["*.*"]);
+    task.source.decoding = crate::config::Decoding::Serial;
+    let mut facts = Facts { publication: None, ..facts() };
+    facts.tables.iter_mut().for_each(|table| table.published = false);
+    let found = verdicts(&task, &facts);
+    let noticed: Vec<_> = found.iter().filter(|(_, verdict)| *verdict != Passed).collect();
+    assert_eq!(noticed, [&("source.operations", Skipped), &("source.published_tables", Skipped)]);
+    facts.settings.insert("output_plugin_libraries".to_owned(), "pgoutput".to_owned());
+    assert!(verdicts(&task, &facts).contains(&("source.output_plugin", Failed)));
+}
+
+#[test]
 fn the_tables() {
     assert_eq!(noticed(&["public.gone", "*.*"], |_| ()), [("source.tables", Failed)]);
     assert_eq!(noticed(&["other.*", "*.*"], |_| ()), [("source.tables", Alarm)]);

@@ -193,11 +193,13 @@ fn relative_paths_start_from_the_folder_of_the_file() {
     let task = with(&[
         "source.password = { file = \"pw\" }",
         "source.root_cert = \"/abs\"",
+        "source.spill = { folder = \"spill\" }",
         "modules.map = [{ path = \"m.wasm\" }]",
         "admin.status_file = \"\"",
     ])
     .unwrap();
     assert_eq!(task.source.root_cert.as_deref(), Some(Path::new("/abs")));
+    assert_eq!(task.source.spill.folder.as_deref(), Some(Path::new("/etc/millrace/spill")));
     assert_eq!(task.modules.map[0].path, Path::new("/etc/millrace/m.wasm"));
     assert!(task.to_toml().contains("/etc/millrace/pw"));
     assert_eq!(task.admin.status_file, None);

@@ -4,6 +4,7 @@
 
 mod catalogue;
 mod client;
+mod commands;
 mod faults;
 mod log_ins;
 mod recordings;

@@ -11,6 +11,9 @@ fn each_method() {
         (Encryption::Sha256, Hba::Sha256),
         (Encryption::Md5, Hba::Md5),
         (Encryption::Sha256, Hba::Md5),
+        (Encryption::Md5, Hba::Sha256OfMd5),
+        (Encryption::Combined, Hba::Sha256),
+        (Encryption::Combined, Hba::Md5),
         (Encryption::Sm3, Hba::Sm3),
     ]
     .into_iter()
@@ -22,6 +25,32 @@ fn each_method() {
         let scene = Scene::new(&format!("gs-login-{number}"), options);
         let (mut gateway, _) = scene.start();
         gateway.stop_cleanly();
+    }
+}
+
+/// Each refusal by its name, and none is tried again: `attempts` stays where it was.
+#[test]
+fn each_refusal_has_its_name() {
+    let missing = |options: &mut Options| options.replication_hba = Hba::Missing;
+    let denied = |options: &mut Options| options.logins[0].role.replication = false;
+    let no_login = |options: &mut Options| options.logins[0].role.login = false;
+    let nobody = |options: &mut Options| options.logins.clear();
+    let cases: [(&str, &dyn Fn(&mut Options)); 4] = [
+        ("no_hba_entry", &missing),
+        ("not_replication_role", &denied),
+        ("role_cannot_log_in", &no_login),
+        ("authentication_failed", &nobody),
+    ];
+    for (number, (code, change)) in cases.into_iter().enumerate() {
+        let mut options = single(Product::OpenGauss);
+        change(&mut options);
+        let scene = Scene::new(&format!("gs-refused-{number}"), options);
+        let mut gateway = Gateway::start(&scene.task);
+        gateway.wait_halted(code, SOON);
+        let attempts = scene.cluster.attempts("cdc");
+        std::thread::sleep(Duration::from_secs(2));
+        assert_eq!(scene.cluster.attempts("cdc"), attempts, "{code}");
+        assert_eq!(scene.cluster.slots(0), [] as [String; 0], "{code}");
     }
 }
 

@@ -6,6 +6,7 @@ mod login;
 mod oracle;
 mod real_wal;
 mod shards;
+mod slots;
 
 use millrace_gaussdb_sim::{Cluster, Options, Product, RowChange, Workload};
 use millrace_tests::gateway::Gateway;

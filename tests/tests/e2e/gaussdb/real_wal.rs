@@ -12,7 +12,7 @@ use std::time::Duration;
 #[test]
 fn real_transactions_agree_with_the_oracle_in_serial_and_parallel() {
     let postgres = Postgres::start_with_mppdb_decoding("");
-    for (decoding, style) in [("serial", "b"), ("parallel", "b"), ("parallel", "j")] {
+    for (decoding, style) in [("serial", "b"), ("parallel", "b"), ("parallel", "j"), ("parallel", "t")] {
         let purpose = format!("mppdb_{decoding}_{style}");
         let stage = Stage::on(&postgres, servers::kafka(), &purpose, shop::SCHEMA);
         let oracle = Oracle::observe(&stage.database, &shop::TABLES).with_old_keys();

@@ -46,7 +46,8 @@ pub struct CatalogueColumn {
 }
 
 impl CatalogueColumn {
-    pub(super) fn describe(&self) -> Column {
+    /// The column of a relation that it is, without its place in the key.
+    pub fn describe(&self) -> Column {
         let type_name = self.base_type.as_ref().unwrap_or(&self.type_name).clone();
         let column = column(self.name.clone(), type_name, self.type_oid);
         Column { type_modifier: self.type_modifier.unwrap_or(NO_MODIFIER), ..column }
