@@ -1,5 +1,7 @@
 //! `millrace demo` from outside: what it answers, what it leaves.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail loudly, in its helpers too")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

@@ -31,19 +31,18 @@ fn each_method() {
 /// Each refusal by its name, and none is tried again: `attempts` stays where it was.
 #[test]
 fn each_refusal_has_its_name() {
-    let missing = |options: &mut Options| options.replication_hba = Hba::Missing;
-    let denied = |options: &mut Options| options.logins[0].role.replication = false;
-    let no_login = |options: &mut Options| options.logins[0].role.login = false;
-    let nobody = |options: &mut Options| options.logins.clear();
-    let cases: [(&str, &dyn Fn(&mut Options)); 4] = [
-        ("no_hba_entry", &missing),
-        ("not_replication_role", &denied),
-        ("role_cannot_log_in", &no_login),
-        ("authentication_failed", &nobody),
-    ];
-    for (number, (code, change)) in cases.into_iter().enumerate() {
+    let changed = |change: fn(&mut Options)| {
         let mut options = single(Product::OpenGauss);
         change(&mut options);
+        options
+    };
+    let cases = [
+        ("no_hba_entry", changed(|options| options.replication_hba = Hba::Missing)),
+        ("not_replication_role", changed(|options| options.logins[0].role.replication = false)),
+        ("role_cannot_log_in", changed(|options| options.logins[0].role.login = false)),
+        ("authentication_failed", changed(|options| options.logins.clear())),
+    ];
+    for (number, (code, options)) in cases.into_iter().enumerate() {
         let scene = Scene::new(&format!("gs-refused-{number}"), options);
         let mut gateway = Gateway::start(&scene.task);
         gateway.wait_halted(code, SOON);
