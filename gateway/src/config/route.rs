@@ -25,6 +25,10 @@ pub struct Route {
     /// Default: 2 for topic policies 0 and 1, else 0.
     #[serde(default = "by_table")]
     pub partition_policy: PartitionPolicy,
+    /// Whether an update of a primary key becomes two changes, the delete of the old row and the insert of the new one, each with an id
+    /// of its own. Change it after a clean stop only: changes that are read again get other ids.
+    #[serde(default)]
+    pub split_key_changes: bool,
     /// Whether topic names Kafka would refuse are rewritten instead of refused.
     #[serde(default)]
     pub sanitize: bool,
@@ -37,6 +41,9 @@ pub struct Route {
     /// Whether missing topics are created. Default: true for policies 1 to 3; the topic of policy 0 must exist.
     #[serde(default)]
     pub create_topics: bool,
+    /// Most topics a shard of the task may come to use by creating them; one more halts the task.
+    #[serde(default = "ten_thousand")]
+    pub max_topics: Bounded<1, 100_000>,
     /// Kafka settings of a topic the gateway creates, as "retention.ms".
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub topic_settings: BTreeMap<String, String>,
@@ -52,6 +59,10 @@ fn by_table() -> PartitionPolicy {
 
 fn one() -> Bounded<1, 2_147_483_647> {
     Bounded::new(1)
+}
+
+fn ten_thousand() -> Bounded<1, 100_000> {
+    Bounded::new(10_000)
 }
 
 fn one_replica() -> Bounded<1, 32_767> {

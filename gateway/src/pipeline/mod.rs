@@ -9,6 +9,8 @@ mod flight;
 mod frames;
 mod generation;
 mod order;
+#[cfg(test)]
+mod order_model;
 mod reader;
 mod ring;
 mod room;

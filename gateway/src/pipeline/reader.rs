@@ -22,6 +22,8 @@ use crate::{failpoint, observe::Observe, task::spread::Spread};
 
 /// Longest wait for a streamed transaction to become visible; only a stuck synchronous standby makes it long.
 const VISIBLE_BOUND: Duration = Duration::from_secs(30);
+/// One line in the log this often about updates of primary keys.
+const KEYS_PAUSE: Duration = Duration::from_secs(10);
 /// How long a full spill is left alone before the next try: another shard may give its room back.
 const FULL_PAUSE: Duration = Duration::from_millis(200);
 
@@ -94,6 +96,7 @@ impl Reader {
 
     async fn read(&mut self) -> Result<ReadEnd, Failure> {
         let Reader { stream, decoder, catalogue, spread, cut, outlet, idle_at } = self;
+        let mut keys = KeyChanges::default();
         loop {
             tokio::select! {
                 biased;
@@ -146,10 +149,35 @@ impl Reader {
                     Some(Frame::End) => return Err(ended()),
                 }
             }
+            keys.tell(decoder.key_changes());
             outlet.observe.metrics.stage("decode", working.elapsed().saturating_sub(outlet.waited));
             failpoint::pass("after_decode");
             outlet.dispatch().await?;
         }
+    }
+}
+
+/// What was last said of updates of primary keys. Under the partition policy by key such a row may change its partition, and consumers
+/// then see its old and new events in any order.
+#[derive(Default)]
+struct KeyChanges {
+    told: u64,
+    at: Option<Instant>,
+}
+
+impl KeyChanges {
+    #[inline]
+    fn tell(&mut self, count: u64) {
+        if count == self.told || self.at.is_some_and(|at| at.elapsed() < KEYS_PAUSE) {
+            return;
+        }
+        tracing::warn!(
+            code = "primary_key_updated",
+            updates = count - self.told,
+            since_start = count,
+            "updates changed primary keys: an event goes where its new key belongs; route.split_key_changes makes two of it"
+        );
+        (self.told, self.at) = (count, Some(Instant::now()));
     }
 }
 

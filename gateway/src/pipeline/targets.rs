@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use millrace_batch::Failure;
 use millrace_host::{TopicId, TopicTable};
 use millrace_position::PositionRecord;
-use millrace_sink::{Sink, TopicHandle, TopicWanted, Topics};
+use millrace_sink::{Sink, TopicHandle, TopicState, TopicWanted, Topics};
 
 /// A topic that is ready to be produced to.
 #[derive(Clone)]
@@ -26,6 +26,8 @@ type Found = (TopicId, Arc<str>, u32, Option<usize>);
 pub struct Wish {
     /// Whether a missing topic is created.
     pub create: bool,
+    /// Most topics that are used once a topic is created.
+    pub most: usize,
     /// Whether that holds for topics that were produced to before. Only a start of the process may make them anew: one that was
     /// deleted under a running task is for a person to know of.
     pub remake: bool,
@@ -76,6 +78,11 @@ impl Targets {
             _ => Err(missing()),
         }
     }
+}
+
+/// A few of many names.
+fn some(names: &[&str]) -> String {
+    names.iter().take(5).copied().collect::<Vec<_>>().join(", ")
 }
 
 fn missing() -> Failure {
@@ -136,14 +143,15 @@ impl Places {
             let found = names.into_iter().zip(wanted);
             return Ok(found.map(|((topic, name), wanted)| (topic, name, wanted.partitions, None)).collect());
         };
-        let states = if self.wish.create {
+        let asked: Vec<&str> = names.iter().map(|(_, name)| &**name).collect();
+        let mut states = topics.describe(&asked)?;
+        if self.wish.create && states.len() < asked.len() {
             if !self.wish.remake {
-                self.all_there(topics, &names)?;
+                self.all_there(&states, &asked)?;
             }
-            topics.ensure(&wanted)?
-        } else {
-            topics.describe(&names.iter().map(|(_, name)| &**name).collect::<Vec<_>>())?
-        };
+            self.within_most(&asked, asked.len() - states.len())?;
+            states = topics.ensure(&wanted)?;
+        }
         let mut found = Vec::with_capacity(names.len());
         for (topic, name) in names {
             let Some(state) = states.iter().find(|state| *state.name == *name) else {
@@ -163,16 +171,10 @@ impl Places {
     }
 
     /// Refuses a topic that was produced to and is not there any more.
-    fn all_there(&self, topics: &Topics, names: &[(TopicId, Arc<str>)]) -> Result<(), Failure> {
-        let known: Vec<&str> = {
-            let record = self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            names.iter().map(|(_, name)| &**name).filter(|name| record.partitions.contains_key(*name)).collect()
-        };
-        if known.is_empty() {
-            return Ok(());
-        }
-        let states = topics.describe(&known)?;
-        match known.into_iter().find(|name| !states.iter().any(|state| state.name == *name)) {
+    fn all_there(&self, states: &[TopicState], asked: &[&str]) -> Result<(), Failure> {
+        let record = self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let known = asked.iter().filter(|name| record.partitions.contains_key(**name));
+        match known.into_iter().find(|name| !states.iter().any(|state| state.name == **name)) {
             None => Ok(()),
             Some(gone) => Err(Failure::definite(
                 "kafka_unknown_topic",
@@ -181,6 +183,22 @@ impl Places {
                 "restore the topic, or restart the gateway to have it made anew",
             )),
         }
+    }
+
+    /// Refuses to create topics beyond the cap: a name format or a module that makes up names would fill the cluster.
+    fn within_most(&self, asked: &[&str], missing: usize) -> Result<(), Failure> {
+        let record = self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let new = asked.iter().filter(|name| !record.partitions.contains_key(**name)).count();
+        let used = record.partitions.len() + new;
+        if used <= self.wish.most {
+            return Ok(());
+        }
+        Err(Failure::definite(
+            "topic_limit",
+            format!("creating {missing} topics, the first of them among {}", some(asked)),
+            format!("the task would use {used} topics, route.max_topics allows {}", self.wish.most),
+            "raise route.max_topics, or choose a topic policy with fewer topics",
+        ))
     }
 
     fn pin(&self, name: &str, found: u32) -> Result<u32, Failure> {

@@ -129,7 +129,8 @@ pub fn decoder(
 ) -> Result<millrace_decode::Decoder, Failure> {
     let cut = cut(task);
     if task.source.decoding == Decoding::Pgoutput {
-        return Ok(millrace_decode::Decoder::pgoutput(PgOutput::new(start, relations), cut));
+        let decoder = PgOutput::new(start, relations).splitting_key_changes(task.route.split_key_changes);
+        return Ok(millrace_decode::Decoder::pgoutput(decoder, cut));
     }
     let layout = match (task.source.decoding, task.source.parallel.style) {
         (Decoding::Parallel, DecodeStyle::B) => Layout::Binary,
@@ -142,6 +143,7 @@ pub fn decoder(
         encoding: Encoding::by_name(encoding)?,
         memory: usize::try_from(task.source.transaction_memory.get()).unwrap_or(usize::MAX),
         cut,
+        split_key_changes: task.route.split_key_changes,
         ..mppdb::Options::new(layout)
     };
     Ok(millrace_decode::Decoder::mppdb(mppdb::Mppdb::new(options, start, relations, Box::new(spill.open()?))))

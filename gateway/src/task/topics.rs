@@ -164,6 +164,7 @@ pub(crate) fn wish(task: &Task) -> Wish {
     let limits = (route.partitions.get() as u32, route.replication_factor.get() as i32);
     Wish {
         create: route.create_topics,
+        most: route.max_topics.to_usize(),
         remake: true,
         topic: Box::new(move |name| TopicWanted {
             name: name.to_owned(),

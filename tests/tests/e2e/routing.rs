@@ -151,6 +151,102 @@ fn topics_are_made_as_configured_and_taken_as_they_are() {
 }
 
 #[test]
+fn topics_that_would_collide_are_refused_before_the_start() {
+    let stage = Stage::new(
+        "collide",
+        "CREATE SCHEMA \"a-b\"; CREATE SCHEMA a; CREATE TABLE \"a-b\".c(id int PRIMARY KEY); CREATE TABLE a.\"b-c\"(id int PRIMARY KEY)",
+    );
+    let publication = stage.task.slot();
+    stage.database.exec(&format!("ALTER PUBLICATION {publication} ADD TABLE \"a-b\".c, a.\"b-c\""));
+    let mut task = stage.task.clone();
+    task.set("objects.include", "[\"*.*\"]");
+    for (format, start) in [("$schema$-$tablename$", "topic"), ("$schema$.$tablename$", "")] {
+        task.text("route.topic_name_format", format);
+        if start.is_empty() {
+            // Another separator tells them apart: nothing else was wrong.
+            Gateway::ready(&task).stop_cleanly();
+            continue;
+        }
+        let mut gateway = Gateway::start(&task);
+        let status = gateway.wait_halted("stage_announce", SOON).to_string();
+        assert!(status.contains("would collide") && status.contains("a-b-c"), "{status}");
+        assert!(!stage.kafka.topics().contains_key("a-b-c"), "no topic is made");
+        gateway.stop_cleanly();
+    }
+}
+
+#[test]
+fn a_cap_on_topics_that_are_created() {
+    let stage = Stage::new(
+        "topiccap",
+        "CREATE TABLE t1(id int PRIMARY KEY); CREATE TABLE t2(id int PRIMARY KEY); CREATE TABLE t3(id int PRIMARY KEY)",
+    );
+    let mut task = stage.task.clone();
+    task.set("route.max_topics", "2");
+    let mut gateway = Gateway::start(&task);
+    let status = gateway.wait_halted("topic_limit", SOON).to_string();
+    assert!(status.contains("route.max_topics allows 2"), "{status}");
+    assert!(!stage.kafka.topics().contains_key(&stage.topic("t1")), "none of them is made");
+    gateway.stop_cleanly();
+    // A topic that is there already is not created.
+    for table in ["t1", "t2", "t3"] {
+        stage.kafka.create_topic(&stage.topic(table), 1, &[]);
+    }
+    let mut gateway = Gateway::ready(&task);
+    stage.database.exec("CREATE TABLE t4(id int PRIMARY KEY)");
+    stage.database.exec(&format!("ALTER PUBLICATION {} ADD TABLE t4", task.slot()));
+    stage.database.exec("INSERT INTO t1 VALUES (1); INSERT INTO t4 VALUES (1)");
+    gateway.wait_halted("topic_limit", SOON);
+    gateway.stop_cleanly();
+    task.set("route.max_topics", "4");
+    let mut gateway = Gateway::ready(&task);
+    // What was delivered before the halt may come again.
+    let topic = stage.topic("t4");
+    stage.reader(&["t1", "t4"]).until("the fourth topic", SOON, |records| records.iter().any(|r| r.topic == topic));
+    gateway.stop_cleanly();
+}
+
+#[test]
+fn an_update_of_the_key_goes_to_the_new_key_or_is_split() {
+    for split in [false, true] {
+        let stage =
+            Stage::new(if split { "keysplit" } else { "keymove" }, "CREATE TABLE t(id text PRIMARY KEY, v text)");
+        let mut task = stage.task.clone();
+        task.set("route.partitions", "7").set("route.split_key_changes", &split.to_string());
+        let mut gateway = Gateway::ready(&task);
+        stage
+            .database
+            .exec("INSERT INTO t VALUES ('old','x'); UPDATE t SET id = 'new'; UPDATE t SET v = 'y'; DELETE FROM t");
+        let count = if split { 5 } else { 4 };
+        let mut records = stage.reader(&["t"]).exactly(count, SOON).to_vec();
+        records.sort_by_key(|record| record.json()["id"].as_u64());
+        let told: Vec<(String, String, i32)> = records
+            .iter()
+            .map(|record| {
+                (record.json()["type"].as_str().expect("a type").to_owned(), record.key_text(), record.partition)
+            })
+            .collect();
+        let of = |op: &str, key: &str| (op.to_owned(), key.to_owned(), partition(key, 7));
+        let ends = [of("UPDATE", "new"), of("DELETE", "new")];
+        let begins = if split {
+            vec![of("INSERT", "old"), of("DELETE", "old"), of("INSERT", "new")]
+        } else {
+            vec![of("INSERT", "old"), of("UPDATE", "new")]
+        };
+        assert_eq!(told, [&begins[..], &ends].concat());
+        let ids: Vec<u64> = records.iter().filter_map(|record| record.json()["id"].as_u64()).collect();
+        assert_eq!(ids, (1..=count as u64).collect::<Vec<_>>());
+        if split {
+            assert_eq!(records[2].json()["data"], serde_json::json!([{ "id": "new", "v": "x" }]));
+            assert_eq!(records[1].position().map(|at| at.ordinal + 1), records[2].position().map(|at| at.ordinal));
+        } else {
+            assert!(gateway.log().contains("primary_key_updated"), "it is told");
+        }
+        gateway.stop_cleanly();
+    }
+}
+
+#[test]
 fn headers_can_be_switched_off() {
     let stage = Stage::new("bare", "CREATE TABLE t(id int PRIMARY KEY)");
     let mut task = stage.task.clone();

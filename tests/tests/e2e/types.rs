@@ -115,10 +115,10 @@ const CASES: &[Case] = &[
     ("box", "box", 1111, &[("'(0,0),(2,2)'", "(2,2),(0,0)")]),
     ("circle", "circle", 1111, &[("'<(1,2),3>'", "<(1,2),3>")]),
     ("lseg", "lseg", 1111, &[("'[(0,0),(1,1)]'", "[(0,0),(1,1)]")]),
-    ("path", "path", 1111, &[("'[(0,0),(1,1)]'", "[(0,0),(1,1)]")]),
+    ("path", "path", 1111, &[("'[(0,0),(1,1)]'", "[(0,0),(1,1)]"), ("'((0,0),(1,1))'", "((0,0),(1,1))")]),
     ("point", "point", 1111, &[("'(1.5,-2)'", "(1.5,-2)")]),
     ("polygon", "polygon", 1111, &[("'((0,0),(1,1),(1,0))'", "((0,0),(1,1),(1,0))")]),
-    ("cidr", "cidr", 1111, &[("'192.168.0.0/24'", "192.168.0.0/24")]),
+    ("cidr", "cidr", 1111, &[("'192.168.0.0/24'", "192.168.0.0/24"), ("'2001:db8::/32'", "2001:db8::/32")]),
     ("inet", "inet", 1111, &[("'192.168.0.1'", "192.168.0.1"), ("'::1'", "::1")]),
     ("macaddr", "macaddr", 1111, &[("'08:00:2b:01:02:03'", "08:00:2b:01:02:03")]),
     ("money", "money", 8, &[("12.34", "$12.34"), ("-1234567.8", "-$1,234,567.80")]),
@@ -250,6 +250,49 @@ fn check_row(image: &Value, row: usize, key: usize) {
     for (n, (sql, _, _, values)) in CASES.iter().enumerate() {
         let want = values.get(row).map_or(Value::Null, |value| json!(value.1));
         assert_eq!(image.get(format!("c{n}")), Some(&want), "{sql}, value {row}");
+    }
+}
+
+#[test]
+fn options_of_the_task_file_reach_the_messages() {
+    let stage = Stage::new("options", "CREATE TABLE t(id int PRIMARY KEY, b bytea, m money, s text)");
+    let thirteen: Vec<&str> =
+        KEYS.into_iter().filter(|key| !["columnType", "dbType", "schema", "opType"].contains(key)).collect();
+    for (n, (options, b, m, text)) in [
+        (vec![("db_type", "\"other\"")], "00ff", "$1,234.50", "\\u003ca\\u003e \\u0026 \\u0027\\u003d"),
+        (vec![("profile", "\"mysql-like\""), ("binary", "\"hex_upper\"")], "00FF", "$1,234.50", "\\u003ca"),
+        (vec![("html_escape", "false"), ("binary", "\"pg\"")], "\\x00ff", "$1,234.50", "<a> & '="),
+        (vec![("binary", "\"byte_list\""), ("money", "\"decimal\"")], "[0, 255]", "1234.50", "\\u003ca"),
+        (vec![("binary", "\"base64\""), ("sql_type", "\"omit\"")], "AP8=", "$1,234.50", "\\u003ca"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut task = stage.task.clone();
+        let topic = format!("{}-options-{n}", stage.database.name());
+        task.text("route.topic_name_format", &format!("{topic}$tablename$"));
+        for (key, value) in &options {
+            task.set(&format!("format.{key}"), value);
+        }
+        let mut gateway = Gateway::ready(&task);
+        stage.database.exec(&format!("INSERT INTO t VALUES ({n}, '\\x00ff', 1234.5, '<a> & ''=')"));
+        let record = stage.kafka.reader(&[&format!("{topic}t")]).exactly(1, SOON)[0].clone();
+        let envelope = record.json();
+        let row = json!({"id": n.to_string(), "b": b, "m": m, "s": "<a> & '="});
+        assert_eq!(envelope["data"], json!([row]), "{options:?}");
+        let raw = String::from_utf8(record.value.expect("a value")).expect("UTF-8");
+        assert!(raw.contains(text), "{options:?}: {raw}");
+        let has = |key: &str| options.iter().any(|(name, _)| *name == key);
+        let mut keys: Vec<&str> = if has("profile") { thirteen.clone() } else { KEYS.to_vec() };
+        if has("profile") {
+            keys.insert(0, "mysqlType");
+        }
+        keys.retain(|key| *key != "sqlType" || !has("sql_type"));
+        assert_eq!(envelope.as_object().expect("an object").keys().collect::<Vec<_>>(), keys, "{options:?}");
+        if has("db_type") {
+            assert_eq!(envelope["dbType"], "other");
+        }
+        gateway.stop_cleanly();
     }
 }
 

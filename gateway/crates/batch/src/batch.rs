@@ -4,8 +4,12 @@
 //! fill it. Must not know where the bytes came from or where records go. Buffers are kept by [`Batch::clear`], so a recycled
 //! batch allocates nothing.
 
+mod split;
+
 use crate::Lsn;
 use std::ops::Range;
+
+pub use split::Split;
 
 /// Low bits of an element of `ends`: the end offset of the cell in `data`.
 pub const END_MASK: u32 = (1 << 30) - 1;

@@ -13,7 +13,7 @@ mod lsn;
 mod relation;
 mod types;
 
-pub use batch::{Batch, CELL_LIMIT, Cell, ChangeStamp, Commit, END_MASK, NULL_BIT, Op, UNSENT_BIT, marks};
+pub use batch::{Batch, CELL_LIMIT, Cell, ChangeStamp, Commit, END_MASK, NULL_BIT, Op, Split, UNSENT_BIT, marks};
 pub use failure::{Class, Failure};
 pub use lsn::{Lsn, ParseLsnError};
 pub use relation::{Column, Relation, RelationLog, ReplicaIdentity};

@@ -173,6 +173,14 @@ impl Decoder {
         }
     }
 
+    /// Updates of a primary key so far, as far as the source sent the old key.
+    pub fn key_changes(&self) -> u64 {
+        match self {
+            Decoder::PgOutput(stream) => stream.decoder.key_changes(),
+            Decoder::Mppdb(decoder) => decoder.key_changes(),
+        }
+    }
+
     /// What an incomplete transaction takes; nothing in pgoutput, whose rows go straight to batches.
     pub fn held(&self) -> Held {
         match self {

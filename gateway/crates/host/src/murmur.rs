@@ -52,4 +52,22 @@ mod tests {
         }
         assert_eq!(positive_murmur2(b"21"), (-973_932_308_i32 & 0x7fff_ffff) as u32);
     }
+
+    /// Hashes and partitions that the Java client itself computed (tests/kafka/Murmur2.java wrote the file): every length to 256.
+    #[test]
+    fn as_the_java_client_computed_them() {
+        const COUNTS: [u32; 5] = [1, 3, 7, 12, 2_147_483_647];
+        let mut lines = 0;
+        for line in include_str!("../tests/murmur2.tsv").lines() {
+            let mut fields = line.split('\t');
+            let hex = fields.next().unwrap();
+            let digits = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+            let key: Vec<u8> = (0..hex.len()).step_by(2).map(digits).collect();
+            let numbers: Vec<i64> = fields.map(|field| field.parse().unwrap()).collect();
+            let partitions = COUNTS.map(|count| i64::from(positive_murmur2(&key) % count));
+            assert_eq!((i64::from(murmur2(&key) as i32), &partitions[..]), (numbers[0], &numbers[1..]), "{hex}");
+            lines += 1;
+        }
+        assert_eq!(lines, 269);
+    }
 }

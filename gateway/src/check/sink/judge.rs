@@ -161,6 +161,13 @@ fn settings(task: &Task, facts: &Facts, wanted: &Wanted) -> Item {
         if task.route.create_topics && (topic.partitions != partitions || topic.replicas != factor) {
             other.push(format!("{name} has {} partitions, {} replicas", topic.partitions, topic.replicas));
         }
+        if task.route.create_topics {
+            for (key, wanted) in &task.route.topic_settings {
+                if let Some(found) = topic.settings.get(key).filter(|found| *found != wanted) {
+                    other.push(format!("{name} has {key} = {found}, the task file {wanted}"));
+                }
+            }
+        }
         if topic.settings.get("cleanup.policy").is_some_and(|policy| policy.contains("compact")) {
             other.push(format!("{name} is compacted: consumers that are behind miss changes"));
         }

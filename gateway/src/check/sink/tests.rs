@@ -85,6 +85,16 @@ fn topics_that_exist_and_that_do_not() {
     assert_eq!(noticed("route = { topic_policy = 0, topic = 'b' }", &b, |_| ()), [("sink.topics", Failed)]);
     assert_eq!(noticed("route.partitions = 3", A, |_| ()), [("sink.topic_settings", Alarm)]);
     assert_eq!(noticed("route = { partitions = 3, create_topics = false }", A, |_| ()), []);
+    let retained = "route.topic_settings = { 'retention.ms' = '5' }";
+    assert_eq!(noticed(retained, A, |_| ()), [], "a setting that is not shown is not judged");
+    for (found, verdict) in [("5", vec![]), ("6", vec![("sink.topic_settings", Alarm)])] {
+        let found = |facts: &mut Facts| {
+            facts
+                .topics
+                .insert("d-public-a".to_owned(), topic(&[("retention.ms", found), ("max.message.bytes", "1048588")]));
+        };
+        assert_eq!(noticed(retained, A, found), verdict);
+    }
     let compacted = |facts: &mut Facts| {
         facts.topics.insert("d-public-a".to_owned(), topic(&[("cleanup.policy", "compact")]));
     };

@@ -79,6 +79,8 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
         &["{ 'retention.ms' = '1' }"],
         &["{ 'retention.ms' = 1 }", "{ 'cleanup.policy' = 'compact,delete' }"],
     ),
+    ("route.max_topics", &["1", "100000"], &["0", "100001"]),
+    ("route.split_key_changes", &["true"], &["1"]),
     ("format.kind", &["'json'", "'avro'"], &["'JSON'", "'json-c'"]),
     ("format.money", &["'text'", "'decimal'"], &["'double'"]),
     ("format.profile", &["'drs'", "'mysql-like'"], &["'debezium'"]),

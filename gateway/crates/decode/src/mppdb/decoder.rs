@@ -8,7 +8,7 @@ use super::{
     parse, row::Span, tables::Shape, tables::Tables, types::CatalogueTable,
 };
 use crate::{Cut, Encoding, Held, Spill, Start};
-use millrace_batch::{Batch, Commit, Lsn, Op, Relation, RelationLog, marks};
+use millrace_batch::{Batch, Commit, Lsn, Op, Relation, RelationLog, Split, marks};
 
 /// Ids stay below this: the largest integer range JavaScript consumers read exactly.
 const ID_LIMIT: u64 = 1 << 53;
@@ -28,6 +28,8 @@ pub struct Options {
     pub memory: usize,
     /// When a batch is cut.
     pub cut: Cut,
+    /// Whether an update of a primary key becomes two changes, the delete of the old row and the insert of the new one.
+    pub split_key_changes: bool,
 }
 
 impl Options {
@@ -40,6 +42,7 @@ impl Options {
             numbers: Numbers::Canonical,
             memory: 16 << 20,
             cut: Cut::NEVER,
+            split_key_changes: false,
         }
     }
 }
@@ -101,6 +104,7 @@ pub struct Mppdb {
     scratch: Scratch,
     /// Bytes of the payload that are read; none between payloads.
     read: Option<usize>,
+    key_changes: u64,
 }
 
 impl Mppdb {
@@ -121,7 +125,13 @@ impl Mppdb {
             row: Row::default(),
             scratch: Scratch::default(),
             read: None,
+            key_changes: 0,
         }
+    }
+
+    /// Updates of a primary key so far, as far as the old key was sent.
+    pub fn key_changes(&self) -> u64 {
+        self.key_changes
     }
 
     /// Reads the payload of one `XLogData` into the batch, from where it was left. Anything but [`Payload::Done`] wants the same
@@ -342,6 +352,21 @@ impl Mppdb {
         let columns = columns as u16;
         let images = [!row.new.is_empty(), !row.old.is_empty()].map(|there| if there { columns } else { 0 });
         changes.finish_change(images[0], images[1], sent);
+        if row.op == Op::Update && !row.old.is_empty() {
+            // Ids are given at the end of the transaction, in the order the changes have here.
+            let split = if options.split_key_changes {
+                changes.split_key_change(&shape.relation, 0)
+            } else if changes.changes_key(&shape.relation) {
+                Split::Two
+            } else {
+                Split::Same
+            };
+            match split {
+                Split::Same => {}
+                Split::Two => self.key_changes += 1,
+                Split::NoRoom => return Err(Reason::RowTooLarge),
+            }
+        }
         Ok(Step::Row)
     }
 

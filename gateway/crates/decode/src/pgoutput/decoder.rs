@@ -5,7 +5,7 @@
 
 use super::{DecodeError, ErrorKind, Message, cursor::Cursor, message, row, tables::Tables};
 use crate::Start;
-use millrace_batch::{Batch, ChangeStamp, Commit, Lsn, Op, RelationLog, marks};
+use millrace_batch::{Batch, ChangeStamp, Commit, Lsn, Op, RelationLog, Split, marks};
 
 /// Microseconds from 1970-01-01 to 2000-01-01, PostgreSQL's epoch (`POSTGRES_EPOCH_JDATE` in `timestamp.h`).
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
@@ -61,6 +61,9 @@ pub struct PgOutput {
     last_end: Lsn,
     transaction: Option<Transaction>,
     tables: Tables,
+    /// Updates of a primary key become a delete and an insert.
+    split_key_changes: bool,
+    key_changes: u64,
 }
 
 impl PgOutput {
@@ -75,7 +78,19 @@ impl PgOutput {
             last_end: Lsn(0),
             transaction: None,
             tables: Tables::new(start.database, relations),
+            split_key_changes: false,
+            key_changes: 0,
         }
+    }
+
+    /// Whether an update of a primary key becomes two changes, the delete of the old row and the insert of the new one.
+    pub fn splitting_key_changes(self, split_key_changes: bool) -> PgOutput {
+        PgOutput { split_key_changes, ..self }
+    }
+
+    /// Updates of a primary key so far, as far as the old key was sent.
+    pub fn key_changes(&self) -> u64 {
+        self.key_changes
     }
 
     /// Reads one message (the payload of one `XLogData`) into the batch. `wal_start` only places errors.
@@ -134,6 +149,7 @@ impl PgOutput {
         cursor.u8("the message type")?;
         let oid = cursor.u32("a table's OID")?;
         let id = self.id(0);
+        let second = if self.split_key_changes && op == Op::Update { self.id(1) } else { Ok(0) };
         let Some(transaction) = &mut self.transaction else {
             return Err(DecodeError::new(ErrorKind::OutOfSequence("a row outside a transaction"), 0));
         };
@@ -141,7 +157,8 @@ impl PgOutput {
             return Ok(Step::Nothing);
         }
         let following = transaction.ordinal.checked_add(1).ok_or(ErrorKind::Exhausted("the range of ordinals"));
-        let (id, following) = id.and_then(|id| Ok((id, following?))).map_err(|kind| DecodeError::new(kind, 0))?;
+        let all = id.and_then(|id| Ok((id, second?, following?)));
+        let (id, second, following) = all.map_err(|kind| DecodeError::new(kind, 0))?;
         let table = self.tables.get(oid).map_err(|kind| DecodeError::new(kind, 1))?;
         batch.begin_change(ChangeStamp { relation: table.relation.id, ..transaction.stamp(id, op) });
         let (new, old, sent) = match op {
@@ -172,6 +189,27 @@ impl PgOutput {
         cursor.finish()?;
         batch.finish_change(new, old, sent);
         transaction.ordinal = following;
+        if op == Op::Update && old > 0 {
+            let split = if self.split_key_changes {
+                batch.split_key_change(&table.relation, second)
+            } else {
+                self.key_changes += u64::from(batch.changes_key(&table.relation));
+                Split::Same
+            };
+            match split {
+                Split::Same => {}
+                Split::Two => {
+                    transaction.ordinal += 1;
+                    self.next_id += 1;
+                    self.key_changes += 1;
+                }
+                Split::NoRoom => {
+                    transaction.ordinal -= 1;
+                    let kind = if batch.is_empty() { ErrorKind::RowTooLarge } else { ErrorKind::BatchFull };
+                    return Err(DecodeError::new(kind, 0));
+                }
+            }
+        }
         self.next_id += 1;
         Ok(Step::Row)
     }

@@ -404,6 +404,37 @@ fn another_old_image_asks_the_catalogue_again() {
     assert_eq!([keys(0), keys(1), keys(2)], [[0], [1], [1]]);
 }
 
+#[test]
+fn an_update_of_the_key_is_split_before_ids_are_given() {
+    let old = [("id", "1"), ("v", "'x'")];
+    let lines = [
+        row("UPDATE", &[("id", "2"), ("v", "'y'")], &old),
+        row("UPDATE", &[("id", "1"), ("v", "'y'")], &old),
+        insert("3"),
+    ];
+    for split in [false, true] {
+        let mut stream = Stream::new(Lsn(0), 1 << 20);
+        let start = Start { shard: 1, shards: 3, database: "og".to_owned(), end_lsn: Lsn(0), next_id: 10 };
+        let options = Options { split_key_changes: split, ..Options::new(Layout::Serial) };
+        stream.decoder = Mppdb::new(options, start, stream.log.clone(), Box::new(NoSpill));
+        stream.send(1, "BEGIN 5").unwrap();
+        for (number, line) in lines.iter().enumerate() {
+            assert_eq!(stream.known(2 + number as u64, line), Ok(Step::Row));
+        }
+        stream.commit(9).unwrap();
+        assert_eq!(stream.decoder.release(&mut stream.batch), Ok(true));
+        let Stream { batch, decoder, .. } = &stream;
+        assert_eq!(decoder.key_changes(), 1);
+        if split {
+            assert_eq!((batch.ops(), batch.ordinals()), (&[2, 0, 1, 0][..], &[0, 1, 2, 3][..]));
+            assert_eq!((batch.ids(), decoder.next_id()), (&[31, 34, 37, 40][..], 14));
+            assert_eq!([batch.old_cell(0, 0), batch.new_cell(1, 0)], [Cell::Text(b"1"), Cell::Text(b"2")]);
+        } else {
+            assert_eq!((batch.ops(), batch.ids(), decoder.next_id()), (&[1, 1, 0][..], &[31, 34, 37][..], 13));
+        }
+    }
+}
+
 /// Rows of a dropped table come under its old name; the catalogue knows nothing any more.
 #[test]
 fn a_dropped_table_keeps_its_key() {

@@ -136,6 +136,30 @@ fn images_are_those_the_identity_gives() {
 }
 
 #[test]
+fn an_update_of_the_key_is_split_before_ids_are_given() {
+    let key = [text("1"), Value::Null];
+    let update = encode::row(b'U', 1, &[(b'K', &key), (b'N', &[text("2"), text("v")])]);
+    let plain = encode::row(b'U', 1, &[(b'N', &[text("2"), text("w")])]);
+    let mut stream = Stream::with_table(b'd');
+    stream.ok(update.clone());
+    stream.ok(plain.clone());
+    assert_eq!((stream.batch.ops(), stream.batch.ids(), stream.decoder.key_changes()), (&[1, 1][..], &[0, 1][..], 1));
+
+    let mut stream = Stream::with_table(b'd');
+    let Stream { decoder, .. } = stream;
+    stream = Stream { decoder: decoder.splitting_key_changes(true), batch: Batch::new(0), log: stream.log };
+    stream.ok(update);
+    stream.ok(plain);
+    stream.ok(insert(&[text("3"), Value::Null]));
+    let Stream { batch, decoder, .. } = &stream;
+    assert_eq!((batch.ops(), batch.ids(), batch.ordinals()), (&[2, 0, 1, 0][..], &[0, 1, 2, 3][..], &[0, 1, 2, 3][..]));
+    assert_eq!(batch.marks()[..2], [marks::OLD | marks::OLD_KEY_ONLY, marks::NEW]);
+    let cells = [batch.old_cell(0, 0), batch.old_cell(0, 1), batch.new_cell(1, 0), batch.new_cell(1, 1)];
+    assert_eq!(cells, [Cell::Text(b"1"), Cell::Unsent, Cell::Text(b"2"), Cell::Text(b"v")]);
+    assert_eq!((decoder.next_id(), decoder.key_changes()), (4, 1));
+}
+
+#[test]
 fn values_are_canonical_or_refused_and_never_shown() {
     let mut stream = Stream::new();
     stream.ok(encode::begin(100, 0, 7));
