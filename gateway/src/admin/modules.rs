@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use super::listener::Peer;
 use crate::{
     config::{SecretSource, Sha256},
-    swap::{Place, Ticket},
+    swap::{Place, Share, Ticket},
     task::{
         Swaps,
         swaps::{Asked, Source, StageChange},
@@ -44,9 +44,13 @@ pub(super) fn routes(access: Arc<Access>) -> Router {
         .route("/v1/modules/{stage}", put(swap))
         .route("/v1/modules/{stage}/rollback", post(roll_back))
         .route("/v1/modules/{stage}/shadow", put(shadow).delete(end_shadow))
+        .route("/v1/modules/{stage}/canary", put(canary).delete(end_canary))
         .route("/v1/modules/{stage}/promote", post(promote))
         .route_layer(from_fn_with_state(access.clone(), guard));
-    let looks = Router::new().route("/v1/modules", get(list)).route("/v1/modules/{stage}/shadow", get(shadow_report));
+    let looks = Router::new()
+        .route("/v1/modules", get(list))
+        .route("/v1/modules/{stage}/shadow", get(shadow_report))
+        .route("/v1/modules/{stage}/canary", get(canary_report));
     looks.merge(changes).with_state(access)
 }
 
@@ -67,6 +71,8 @@ struct Wanted {
     /// Drain to a durable position first although the stage does not decide over topics.
     #[serde(default)]
     drain: bool,
+    /// The part of the changes, for a canary.
+    share: Option<Share>,
 }
 
 async fn swap(
@@ -77,13 +83,23 @@ async fn swap(
 ) -> Response {
     let wait = Query::of(request.uri().query()).value("wait") != Some("false");
     match wanted(&stage, request).await {
-        Ok((change, drain)) => answer(access.swaps.swap_stage(change, drain, peer.ip()), wait).await,
+        Ok(Asks { share: Some(_), .. }) => refused(
+            StatusCode::BAD_REQUEST,
+            bad("request_invalid", "only a canary has a share: PUT /v1/modules/{stage}/canary"),
+        ),
+        Ok(Asks { change, drain, .. }) => answer(access.swaps.swap_stage(change, drain, peer.ip()), wait).await,
         Err(refused) => *refused,
     }
 }
 
-/// The change a request asks for, and whether it is to drain.
-async fn wanted(stage: &str, request: Request) -> Result<(StageChange, bool), Box<Response>> {
+/// What a request asks for.
+struct Asks {
+    change: StageChange,
+    drain: bool,
+    share: Option<Share>,
+}
+
+async fn wanted(stage: &str, request: Request) -> Result<Asks, Box<Response>> {
     let refused = |code, failure| Err(Box::new(refused(code, failure)));
     let uri = request.uri().clone();
     let query = Query::of(uri.query());
@@ -95,6 +111,13 @@ async fn wanted(stage: &str, request: Request) -> Result<(StageChange, bool), Bo
     // Beside a component its configuration has place in a header.
     let config = request.headers().get("millrace-config").and_then(|text| text.to_str().ok());
     let config = config.map(|text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)));
+    let share = request.headers().get("millrace-share").map(|text| serde_json::from_slice::<Share>(text.as_bytes()));
+    let share = match share.transpose() {
+        Ok(share) => share,
+        Err(error) => {
+            return refused(StatusCode::BAD_REQUEST, bad("request_invalid", format!("Millrace-Share: {error}")));
+        }
+    };
     let body = match to_bytes(request.into_body(), BODY_LIMIT).await {
         Ok(body) => body,
         Err(_) => {
@@ -113,7 +136,7 @@ async fn wanted(stage: &str, request: Request) -> Result<(StageChange, bool), Bo
             Ok(sha256) => sha256,
             Err(rule) => return refused(StatusCode::BAD_REQUEST, bad("request_invalid", format!("sha256 {rule}"))),
         };
-        Wanted { path: None, sha256, config, drain: query.is_set("drain") }
+        Wanted { path: None, sha256, config, drain: query.is_set("drain"), share }
     };
     let source = match (is_json, wanted.path) {
         (true, Some(path)) => Source::File(path),
@@ -125,7 +148,7 @@ async fn wanted(stage: &str, request: Request) -> Result<(StageChange, bool), Bo
         other => other.to_string(),
     });
     let change = StageChange { place, source, pin: wanted.sha256.map(|sha256| sha256.0), config };
-    Ok((change, wanted.drain || query.is_set("drain")))
+    Ok(Asks { change, drain: wanted.drain || query.is_set("drain"), share: wanted.share })
 }
 
 async fn shadow(
@@ -135,7 +158,7 @@ async fn shadow(
     request: Request,
 ) -> Response {
     match wanted(&stage, request).await {
-        Ok((change, _)) => told(access.swaps.shadow(change, peer.ip()).await),
+        Ok(asks) => told(access.swaps.shadow(asks.change, peer.ip()).await),
         Err(refused) => *refused,
     }
 }
@@ -146,6 +169,48 @@ async fn shadow_report(Shared(access): Shared<Arc<Access>>, Path(stage): Path<St
 
 async fn end_shadow(Shared(access): Shared<Arc<Access>>, Path(stage): Path<String>) -> Response {
     told(place(&stage).and_then(|place| access.swaps.end_shadow(place)))
+}
+
+async fn canary(
+    Shared(access): Shared<Arc<Access>>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    Path(stage): Path<String>,
+    request: Request,
+) -> Response {
+    let wait = Query::of(request.uri().query()).value("wait") != Some("false");
+    match wanted(&stage, request).await {
+        Ok(Asks { change, drain, share: Some(share) }) => {
+            answer(access.swaps.canary(change, share, drain, peer.ip()), wait).await
+        }
+        Ok(_) => {
+            let rule = "a canary needs a share: {\"tables\": [\"schema.table\"], \"percent\": 10}, one of them or both";
+            refused(StatusCode::BAD_REQUEST, bad("request_invalid", rule))
+        }
+        Err(refused) => *refused,
+    }
+}
+
+async fn canary_report(Shared(access): Shared<Arc<Access>>, Path(stage): Path<String>) -> Response {
+    told(place(&stage).and_then(|place| access.swaps.canary_report(place)))
+}
+
+async fn end_canary(
+    Shared(access): Shared<Arc<Access>>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    Path(stage): Path<String>,
+) -> Response {
+    let place = match place(&stage) {
+        Ok(place) => place,
+        Err(failure) => return told(Err(failure)),
+    };
+    match access.swaps.end_canary(place, peer.ip()) {
+        Ok(Some(asked)) => {
+            let answered = answer(asked, true).await;
+            if answered.status().is_success() { told(access.swaps.canary_report(place)) } else { answered }
+        }
+        Ok(None) => told(access.swaps.canary_report(place)),
+        Err(failure) => told(Err(failure)),
+    }
 }
 
 async fn promote(
@@ -168,7 +233,7 @@ fn told(outcome: Result<Value, Failure>) -> Response {
         Ok(value) => Json(value).into_response(),
         Err(failure) => {
             let code = match failure.code {
-                "stage_unknown" | "shadow_unknown" => StatusCode::NOT_FOUND,
+                "stage_unknown" | "shadow_unknown" | "canary_unknown" => StatusCode::NOT_FOUND,
                 _ if failure.is_definite() => StatusCode::UNPROCESSABLE_ENTITY,
                 _ => StatusCode::SERVICE_UNAVAILABLE,
             };

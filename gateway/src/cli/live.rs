@@ -1,4 +1,4 @@
-//! `millrace module list|swap|rollback`: the modules of a running gateway, over its HTTP port.
+//! `millrace module list|swap|rollback|shadow|canary|promote|report|end`: the modules of a running gateway, over its HTTP port.
 //!
 //! Owns the requests and the form of their answers. What a swap does is the gateway's affair.
 
@@ -32,6 +32,16 @@ pub(super) enum Command {
     Swap(Swap),
     /// Brings back what an earlier version had in a stage
     Rollback(Rollback),
+    /// Runs another component or configuration beside the one of a stage, sends nothing of it, and compares
+    Shadow(Shadow),
+    /// Lets another component or configuration answer for a part of the changes
+    Canary(Canary),
+    /// Puts what a canary or a shadow runs in the place of what it is compared with
+    Promote(Promote),
+    /// Shows what a shadow, or a canary, has found
+    Report(Beside),
+    /// Ends a shadow, or a canary, and shows what it found
+    End(Beside),
 }
 
 /// Where the gateway is.
@@ -50,8 +60,9 @@ pub(super) struct List {
     gateway: Gateway,
 }
 
+/// A component or a configuration for a stage.
 #[derive(Debug, Args)]
-pub(super) struct Swap {
+struct Given {
     /// Stage: select, filter.N, map.N, route or format
     stage: String,
     /// The component; without it only the configuration changes
@@ -63,6 +74,12 @@ pub(super) struct Swap {
     /// SHA-256 the component must have
     #[arg(long, value_name = "HEX")]
     sha256: Option<Sha256>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Swap {
+    #[command(flatten)]
+    given: Given,
     /// Drains to a durable position first, whatever the stage
     #[arg(long)]
     drain: bool,
@@ -84,6 +101,48 @@ pub(super) struct Rollback {
     gateway: Gateway,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct Shadow {
+    #[command(flatten)]
+    given: Given,
+    #[command(flatten)]
+    gateway: Gateway,
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("share").required(true).multiple(true)))]
+pub(super) struct Canary {
+    #[command(flatten)]
+    given: Given,
+    /// Keys out of a hundred, chosen by hash  [default: all keys of the tables]
+    #[arg(long, value_name = "N", group = "share", value_parser = clap::value_parser!(u8).range(1..=100))]
+    percent: Option<u8>,
+    /// A table it answers for; may be given several times  [default: all tables]
+    #[arg(long = "table", value_name = "SCHEMA.TABLE", group = "share")]
+    tables: Vec<String>,
+    #[command(flatten)]
+    gateway: Gateway,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Promote {
+    /// Stage: select, filter.N, map.N, route or format
+    stage: String,
+    #[command(flatten)]
+    gateway: Gateway,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Beside {
+    /// Stage: select, filter.N, map.N, route or format
+    stage: String,
+    /// The canary of the stage, not its shadow
+    #[arg(long)]
+    canary: bool,
+    #[command(flatten)]
+    gateway: Gateway,
+}
+
 pub(super) fn run(command: &Command) -> Exit {
     let (gateway, asked) = match command {
         Command::List(list) => (&list.gateway, Ok((Method::GET, "/v1/modules".to_owned(), Vec::new(), Bytes::new()))),
@@ -93,6 +152,20 @@ pub(super) fn run(command: &Command) -> Exit {
             let body = back.version.map_or_else(Bytes::new, |version| json!({ "version": version }).to_string().into());
             (&back.gateway, Ok((Method::POST, path, Vec::new(), body)))
         }
+        Command::Shadow(shadow) => {
+            let path = format!("/v1/modules/{}/shadow?", shadow.given.stage);
+            (&shadow.gateway, shadow.given.request(path, None))
+        }
+        Command::Canary(canary) => {
+            let Canary { given, percent, tables, gateway } = canary;
+            let share = json!({ "tables": tables, "percent": percent });
+            (gateway, given.request(format!("/v1/modules/{}/canary?", given.stage), Some(share)))
+        }
+        Command::Promote(Promote { stage, gateway }) => {
+            (gateway, Ok((Method::POST, format!("/v1/modules/{stage}/promote"), Vec::new(), Bytes::new())))
+        }
+        Command::Report(beside) => (&beside.gateway, Ok((Method::GET, beside.path(), Vec::new(), Bytes::new()))),
+        Command::End(beside) => (&beside.gateway, Ok((Method::DELETE, beside.path(), Vec::new(), Bytes::new()))),
     };
     let json = gateway.json.json;
     let answered = asked.and_then(|(method, path, headers, body)| {
@@ -103,6 +176,7 @@ pub(super) fn run(command: &Command) -> Exit {
     match answered {
         Ok(told) if json => answer::object(&told),
         Ok(told) if matches!(command, Command::List(_)) => list(&told),
+        Ok(told) if told["report"].is_object() => report(&told),
         Ok(told) if told["pending"] == true => answer::text(&format!("version {} is pending", told["version"])),
         Ok(told) if told["at_next_start"] == true => {
             answer::text(&format!("version {} runs from the next start of the stream on", told["version"]));
@@ -122,6 +196,22 @@ type Asked = (Method, String, Vec<(&'static str, String)>, Bytes);
 
 impl Swap {
     fn request(&self) -> Result<Asked, Failure> {
+        let mut path = format!("/v1/modules/{}?wait={}", self.given.stage, !self.no_wait);
+        if self.drain {
+            path += "&drain=true";
+        }
+        self.given.request(path, None)
+    }
+}
+
+impl Beside {
+    fn path(&self) -> String {
+        format!("/v1/modules/{}/{}", self.stage, if self.canary { "canary" } else { "shadow" })
+    }
+}
+
+impl Given {
+    fn request(&self, mut path: String, share: Option<Value>) -> Result<Asked, Failure> {
         let unreadable = |path: &std::path::Path, error: std::io::Error| {
             let tried = format!("reading {}", path.display());
             Failure::definite("input_unreadable", tried, error.to_string(), "correct the path, or the file")
@@ -132,16 +222,15 @@ impl Swap {
             Some(Ok(file)) => Some(std::fs::read_to_string(file).map_err(|error| unreadable(file.as_ref(), error))?),
         };
         let config = config.map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text)));
-        let mut path = format!("/v1/modules/{}?wait={}", self.stage, !self.no_wait);
-        if self.drain {
-            path += "&drain=true";
-        }
         let mut headers = Vec::new();
         let body: Bytes = match &self.file {
             Some(file) => {
                 headers.push(("content-type", "application/wasm".to_owned()));
                 if let Some(config) = &config {
                     headers.push(("millrace-config", ascii(&config.to_string())));
+                }
+                if let Some(share) = &share {
+                    headers.push(("millrace-share", ascii(&share.to_string())));
                 }
                 if let Some(sha256) = &self.sha256 {
                     path += &format!("&sha256={sha256}");
@@ -153,6 +242,9 @@ impl Swap {
                 let mut body = json!({});
                 if let Some(config) = config {
                     body["config"] = config;
+                }
+                if let Some(share) = share {
+                    body["share"] = share;
                 }
                 body.to_string().into()
             }
@@ -258,6 +350,33 @@ fn list(told: &Value) {
             entry["stage"].as_str().unwrap_or("chain"),
             text(&entry["outcome"]),
             text(&entry["trigger"]["by"])
+        ));
+    }
+}
+
+/// What a shadow or a canary found, as lines for people.
+fn report(told: &Value) {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let found = &told["report"];
+    let state = match told["ended"].as_str() {
+        Some(why) => format!("ended: {why}"),
+        None => "running".to_owned(),
+    };
+    answer::text(&format!("{} {} ({state})", text(&told["stage"]), text(&told["name"])));
+    if told["share"].is_object() {
+        answer::text(&format!("  share       {}", told["share"]));
+    }
+    for name in ["changes", "records", "differences", "failures", "old_us", "new_us"] {
+        answer::text(&format!("  {name:<11} {}", found[name]));
+    }
+    for sample in found["samples"].as_array().into_iter().flatten() {
+        let at = sample["at"].as_str().map(|at| format!(" at {at}")).unwrap_or_default();
+        answer::text(&format!(
+            "  {}{at}: {}, transaction {}, change {}",
+            text(&sample["what"]),
+            text(&sample["table"]),
+            text(&sample["commit_lsn"]),
+            sample["ordinal"]
         ));
     }
 }

@@ -20,7 +20,7 @@ use millrace_position::{Position, Progress};
 use millrace_sink::{Header, OutRecord, SendError, Sink, TopicHandle};
 
 use super::{
-    Done, Pool, Ring,
+    Answered, Done, Pool, Ring,
     aside::Aside,
     flight::{Flight, Flights},
     frames::Framer,
@@ -74,10 +74,14 @@ impl Deliver {
                 Err(RecvTimeoutError::Timeout) if self.abandon.load(Ordering::Relaxed) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => continue,
             }
-            while let Some(Done { batch, outcome, permit, generation, .. }) = order.take() {
+            while let Some(Done { batch, outcome, permit, generation, gate, canary, .. }) = order.take() {
                 let records = outcome?;
+                if let Some(gate) = gate {
+                    let inbox = &self.inbox;
+                    gate.pass(&self.sink, &self.abandon, || !inbox.is_empty() || !order.is_empty())?;
+                }
                 let began = Instant::now();
-                self.send_batch(&batch, &records, &generation.digest)?;
+                self.send_batch(&batch, &records, &generation.digest, canary.as_ref())?;
                 self.observe.metrics.stage("deliver", began.elapsed());
                 drop(permit);
                 self.ring.pass(batch, |batch| self.pool.recycle_batch(batch));
@@ -86,7 +90,17 @@ impl Deliver {
         }
     }
 
-    fn send_batch(&mut self, batch: &Batch, records: &Records, digest: &[u8; 8]) -> Result<(), Failure> {
+    fn send_batch(
+        &mut self,
+        batch: &Batch,
+        records: &Records,
+        digest: &[u8; 8],
+        canary: Option<&Answered>,
+    ) -> Result<(), Failure> {
+        let by = |change: u32| match canary {
+            Some(canary) if canary.changes.binary_search(&change).is_ok() => &canary.digest,
+            _ => digest,
+        };
         let mut bytes = 0;
         let mut commits = batch.commits().iter().peekable();
         let mut faults = records.faults().iter().peekable();
@@ -94,14 +108,14 @@ impl Deliver {
             // A change has records or a fault, never both.
             while let Some(fault) = faults.next_if(|fault| fault.change < record.change) {
                 self.ends_before(&mut commits, fault.change);
-                bytes += self.set_aside(batch, fault, digest)?;
+                bytes += self.set_aside(batch, fault, by(fault.change))?;
             }
             self.ends_before(&mut commits, record.change);
-            bytes += self.send(batch, &record, digest)?;
+            bytes += self.send(batch, &record, by(record.change))?;
         }
         for fault in faults {
             self.ends_before(&mut commits, fault.change);
-            bytes += self.set_aside(batch, fault, digest)?;
+            bytes += self.set_aside(batch, fault, by(fault.change))?;
         }
         for commit in commits {
             self.end(commit.end_lsn, commit.next_id);

@@ -16,6 +16,8 @@ use millrace_batch::{Failure, RelationLog};
 use millrace_host::{Chain, FaultKind};
 use tokio::sync::mpsc;
 
+use super::{Canary, CanaryLane};
+
 /// A chain with the number of table versions it has been told of.
 pub struct Prepared {
     /// One worker's instances.
@@ -80,6 +82,10 @@ pub struct Generation {
     /// Present while it may be rolled back.
     pub trial: Option<Trial>,
     chains: Mutex<Vec<Prepared>>,
+    /// A canary beside it, with one chain for each worker.
+    canary: Option<(Arc<Canary>, Mutex<Vec<Prepared>>)>,
+    /// The version it took over from, while it is on trial.
+    before: Mutex<Option<Arc<Generation>>>,
     /// Longest time a worker took to change over to it, in nanoseconds.
     taking: AtomicU64,
 }
@@ -87,7 +93,29 @@ pub struct Generation {
 impl Generation {
     /// A version with one prepared chain for each worker.
     pub fn new(version: u64, digest: [u8; 8], trial: Option<Trial>, chains: Vec<Prepared>) -> Generation {
-        Generation { version, digest, trial, chains: Mutex::new(chains), taking: AtomicU64::new(0) }
+        let chains = Mutex::new(chains);
+        Generation { version, digest, trial, chains, canary: None, before: Mutex::default(), taking: AtomicU64::new(0) }
+    }
+
+    /// It takes over from `before`, which no longer falls back itself.
+    pub fn follows(&self, before: Arc<Generation>) {
+        drop(before.take_before());
+        if self.trial.is_some() {
+            *self.before.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+        }
+    }
+
+    fn before(&self) -> Option<Arc<Generation>> {
+        self.before.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn take_before(&self) -> Option<Arc<Generation>> {
+        self.before.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The same with a canary beside it.
+    pub fn with_canary(self, canary: Arc<Canary>, chains: Vec<Prepared>) -> Generation {
+        Generation { canary: Some((canary, Mutex::new(chains))), ..self }
     }
 
     /// All of its chains, for a version that runs beside another and never in its place.
@@ -97,6 +125,12 @@ impl Generation {
 
     fn take(&self) -> Option<Prepared> {
         self.chains.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn take_canary(&self) -> Option<CanaryLane> {
+        let (canary, chains) = self.canary.as_ref()?;
+        let prepared = chains.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        Some(CanaryLane::new(canary.clone(), prepared))
     }
 
     /// Longest time a worker took so far to change over to this version.
@@ -115,6 +149,7 @@ pub struct Lane {
     /// The version.
     pub generation: Arc<Generation>,
     prepared: Prepared,
+    canary: Option<CanaryLane>,
 }
 
 impl Lane {
@@ -126,6 +161,12 @@ impl Lane {
     /// The instances.
     pub fn chain(&mut self) -> &mut Chain {
         &mut self.prepared.chain
+    }
+
+    fn of(generation: Arc<Generation>) -> Option<Lane> {
+        let prepared = generation.take()?;
+        let canary = generation.take_canary();
+        Some(Lane { generation, prepared, canary })
     }
 }
 
@@ -156,21 +197,31 @@ pub struct Lanes {
 impl Lanes {
     /// A worker's place in the version a session begins with; `None` where that has no chain left.
     pub fn new(generation: Arc<Generation>, retired: Retired) -> Option<Lanes> {
-        let prepared = generation.take()?;
-        Some(Lanes { current: Lane { generation, prepared }, before: None, retired })
+        Some(Lanes { current: Lane::of(generation)?, before: None, retired })
     }
 
     /// The lane for a batch of this version, after the change-over where it is a new one. Versions of a worker's batches only rise.
     pub fn turn_to(&mut self, generation: &Arc<Generation>) -> Result<&mut Lane, Failure> {
         if generation.version != self.current.generation.version {
             let began = Instant::now();
-            let Some(prepared) = generation.take() else {
+            let Some(lane) = Lane::of(generation.clone()) else {
                 let why = "no chain was made for this worker";
                 return Err(Failure::transient("internal", "changing modules", why, "report this with the log"));
             };
-            let old = std::mem::replace(&mut self.current, Lane { generation: generation.clone(), prepared });
+            let mut old = std::mem::replace(&mut self.current, lane);
+            if let Some(canary) = old.canary.take() {
+                self.retired.put(canary.into_chain());
+            }
             // The one before is what a trial falls back to; after a version that is rolled back, that version is of no more use.
-            if let Some(older) = self.before.replace(old) {
+            // A worker that got no batch of the version before falls back to that version all the same.
+            let old = match generation.before() {
+                Some(before) if before.version != old.generation.version => {
+                    self.retired.put(old.prepared.chain);
+                    Lane::of(before)
+                }
+                _ => Some(old),
+            };
+            if let Some(older) = std::mem::replace(&mut self.before, old) {
                 self.retired.put(older.prepared.chain);
             }
             let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -183,19 +234,30 @@ impl Lanes {
             None => {
                 if let Some(before) = self.before.take() {
                     self.retired.put(before.prepared.chain);
+                    drop(generation.take_before());
                 }
             }
         }
         Ok(&mut self.current)
     }
 
-    /// The lane of the version before, where the current one is on trial and failed; the failure is told.
-    pub fn fall_back(&mut self, kind: Option<FaultKind>, failure: &Failure) -> Option<&mut Lane> {
-        let trial = self.current.generation.on_trial()?;
-        let before = self.before.as_mut()?;
-        let version = self.current.generation.version;
-        // Nobody listens any more only where the task is ending.
-        let _ = trial.faults.send(TrialFault { version, kind, failure: failure.clone() });
-        Some(before)
+    /// The lane of the version before, where the current one is on trial.
+    pub fn before(&mut self) -> Option<&mut Lane> {
+        self.current.generation.on_trial()?;
+        self.before.as_mut()
+    }
+
+    /// Tells that the current version, on trial, failed where the one before did not.
+    pub fn failed(&self, kind: Option<FaultKind>, failure: Failure) {
+        if let Some(trial) = self.current.generation.on_trial() {
+            let version = self.current.generation.version;
+            // Nobody listens any more only where the task is ending.
+            let _ = trial.faults.send(TrialFault { version, kind, failure });
+        }
+    }
+
+    /// The canary of the version at work.
+    pub fn canary(&mut self) -> Option<&mut CanaryLane> {
+        self.current.canary.as_mut()
     }
 }

@@ -4,9 +4,11 @@
 //! start, retry or halt (that is `task`), and knows no file format and no protocol.
 
 mod aside;
+mod canary;
 mod deliver;
 mod flight;
 mod frames;
+mod gate;
 mod generation;
 mod order;
 #[cfg(test)]
@@ -28,9 +30,11 @@ use std::sync::Arc;
 use millrace_batch::{Batch, Failure};
 use millrace_host::Records;
 
+pub use canary::{Answered, Canary, CanaryLane};
 pub(crate) use deliver::record_header;
 pub use deliver::{HEADER, HEADER_BYTES};
 pub use frames::{Framer, Frames, Subject};
+pub use gate::Gate;
 pub use generation::{Generation, Lane, Lanes, Prepared, Retired, Trial, TrialFault};
 pub use reader::{Cut, ReadEnd};
 pub(crate) use reader::{answer as catalogue_answer, catalogue_column};
@@ -53,6 +57,8 @@ pub struct Work {
     pub permit: Permit,
     /// The version of the chain it is for.
     pub generation: Arc<Generation>,
+    /// What it must wait for before it is sent.
+    pub gate: Option<Gate>,
 }
 
 /// A batch behind its worker.
@@ -65,6 +71,10 @@ pub struct Done {
     pub outcome: Result<Records, Failure>,
     /// The version of the chain that made them.
     pub generation: Arc<Generation>,
+    /// What it must wait for before it is sent.
+    pub gate: Option<Gate>,
+    /// What a canary made of them.
+    pub canary: Option<Answered>,
     /// Its room in the budget.
     pub permit: Permit,
 }

@@ -30,6 +30,11 @@ impl<T> Reorder<T> {
         self.next += 1;
         Some(item)
     }
+
+    /// True where nothing waits for a number before it.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use millrace_decode::{
 use millrace_replication::{Frame, SqlConnection, StreamReader, catalog};
 use tokio::sync::watch;
 
-use super::{Generation, Pool, Room, Switch, Turn, Work};
+use super::{Armed, Drain, Gate, Generation, Pool, Room, Switch, Turn, Work};
 use crate::{failpoint, observe::Observe, task::spread::Spread};
 
 /// Longest wait for a streamed transaction to become visible; only a stuck synchronous standby makes it long.
@@ -203,32 +203,23 @@ impl Outlet {
     }
 
     /// Changes to the version that waits. Called between transactions only: everything up to here is dispatched with the version
-    /// before, everything after with the new one (I5). Where both would put a change to different places, the position behind
-    /// everything up to here is durable, together with the new modules, before the first batch of the new version exists: a crash
-    /// then replays nothing of one version with the other (I3).
+    /// before, everything after with the new one (I5). Where both would put a change to different places, a gate goes between them: the
+    /// position behind everything up to here is durable, together with the new modules, before the first record of the new version
+    /// is sent: a crash then replays nothing of one version with the other (I3).
     async fn cross(&mut self) -> Result<(), Failure> {
-        let Some(armed) = self.switch.take() else { return Ok(()) };
+        let Some(Armed { generation, drain, done }) = self.switch.take() else { return Ok(()) };
         // Room for what was read is needed with and without a swap, so waiting for it is none of the swap's pause.
         self.dispatch().await?;
         let began = Instant::now();
-        if let Some(drain) = armed.drain {
-            let noted = self.turn.ask(self.last_end(), drain.modules);
-            if tokio::time::timeout(drain.patience, noted).await.is_err() {
-                self.turn.withdraw();
-                let why = format!("what was read before it was not acknowledged and noted within {:?}", drain.patience);
-                let mend = "look at the brokers, then swap again; the version before it goes on";
-                let failure =
-                    Failure::transient("swap_drain", "draining before a swap that changes routing", why, mend);
-                self.waited += began.elapsed();
-                let _ = armed.done.send(Err(failure));
-                return Ok(());
-            }
-        }
-        self.waited += began.elapsed();
-        self.generation = armed.generation;
-        // Who prepared it may have gone with the task.
-        let _ = armed.done.send(Ok(began.elapsed()));
-        Ok(())
+        let before = std::mem::replace(&mut self.generation, generation);
+        self.generation.follows(before);
+        let Some(Drain { modules, patience }) = drain else {
+            // Who prepared it may have gone with the task.
+            let _ = done.send(Ok(began.elapsed()));
+            return Ok(());
+        };
+        let noted = self.turn.ask(self.last_end(), modules);
+        self.send(Some(Gate { noted, turn: self.turn.clone(), patience, done })).await
     }
 
     /// A keepalive outside a transaction says that everything before its LSN was sent: it becomes an empty transaction end, and
@@ -243,6 +234,11 @@ impl Outlet {
         if self.batch.is_empty() && self.batch.commits().is_empty() {
             return Ok(());
         }
+        self.send(None).await
+    }
+
+    /// The same, whatever is in it. Everything from it on waits at the gate, where there is one.
+    async fn send(&mut self, gate: Option<Gate>) -> Result<(), Failure> {
         // Room first: a stop that cancels the wait must find the batch still in its place.
         let began = Instant::now();
         self.handed_on = self.last_end();
@@ -253,7 +249,7 @@ impl Outlet {
         self.observe.metrics.batch_received(&batch);
         self.observe.metrics.budget_used(self.room.used());
         let generation = self.generation.clone();
-        let work = Work { sequence: self.sequence, batch, permit, generation };
+        let work = Work { sequence: self.sequence, batch, permit, generation, gate };
         self.sequence += 1;
         self.work.send(work).map_err(|_| {
             Failure::transient("session_ended", "handing a batch to the workers", "the workers have stopped", "")

@@ -21,9 +21,9 @@ pub struct Armed {
     /// The version.
     pub generation: Arc<Generation>,
     /// What must be durable, with everything before the boundary, before the first batch of the version: where topics, partitions
-    /// or the choice of changes differ (I3). The reader stands still until then.
+    /// or the choice of changes differ (I3). Sending stands still until then.
     pub drain: Option<Drain>,
-    /// Told when it has taken over, with the time the reader stood still for it.
+    /// Told when it has taken over, with the time the stream stood still for it.
     pub done: oneshot::Sender<Result<Duration, Failure>>,
 }
 

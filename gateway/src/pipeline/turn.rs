@@ -39,10 +39,15 @@ impl Turn {
         let (done, told) = oneshot::channel();
         *self.asked() = Some(Asked { after, modules, done });
         self.waiting.store(true, Ordering::Release);
+        self.wake();
+        told
+    }
+
+    /// Has the writer look at once whether the position is far enough.
+    pub(crate) fn wake(&self) {
         if let Some(writer) = self.writer.get() {
             writer.unpark();
         }
-        told
     }
 
     /// Takes the request back, where the writer has not begun with it.

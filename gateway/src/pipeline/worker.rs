@@ -33,11 +33,20 @@ pub(crate) struct Worker {
 impl Worker {
     /// Runs until the reader is gone and every batch is done, or until deliver is gone.
     pub fn run(mut self) {
-        while let Ok(Work { sequence, batch, permit, generation }) = self.inbox.recv() {
+        while let Ok(Work { sequence, batch, permit, generation, gate }) = self.inbox.recv() {
             let started = Instant::now();
             let mut records = self.pool.records();
             let now = now_micros();
-            let made = self.transform(&generation, &batch, now, &mut records);
+            let mut made = self.transform(&generation, &batch, now, &mut records);
+            let mut answered = None;
+            if made.is_ok()
+                && let Some(canary) = self.lanes.canary()
+            {
+                match canary.answer(&batch, now, &self.relations, &mut records, started.elapsed()) {
+                    Ok(part) => answered = part,
+                    Err(failure) => made = Err(failure),
+                }
+            }
             let took = started.elapsed();
             self.observe.metrics.transformed(batch.len(), records.len(), took);
             if made.is_ok() {
@@ -48,7 +57,8 @@ impl Worker {
                 Ok(by) => (Ok(records), by),
                 Err(failure) => (Err(failure), generation),
             };
-            if self.outbox.send(Done { sequence, batch, outcome, generation, permit }).is_err() {
+            if self.outbox.send(Done { sequence, batch, outcome, generation, gate, canary: answered, permit }).is_err()
+            {
                 return;
             }
         }
@@ -84,19 +94,24 @@ impl Worker {
             Ok(lane.generation.clone())
         };
         let done = attempt(self.lanes.turn_to(generation)?, records);
+        let faults = records.faults().len();
         let fault = match &done {
             Ok(_) => records.faults().first().map(|fault| HostError::Fault(Box::new(fault.clone()))),
             Err(_) => None,
         };
         let Some(error) = fault.as_ref().or(done.as_ref().err()) else { return done.map_err(Failure::from) };
+        let Some(before) = self.lanes.before() else { return done.map_err(Failure::from) };
         let kind = match error {
             HostError::Fault(fault) => Some(fault.kind),
             _ => None,
         };
-        match self.lanes.fall_back(kind, &error.failure()) {
-            // Where the version before fails too the event is to blame, and its failure is the one people know.
-            Some(before) => attempt(before, records).map_err(Failure::from),
-            None => done.map_err(Failure::from),
+        let failure = error.failure();
+        let again = attempt(before, records);
+        // Where the version before fails too, or sets as many changes aside, the events are to blame and not the new version. What
+        // the version before says of them is what people know.
+        if again.is_ok() && (done.is_err() || faults > records.faults().len()) {
+            self.lanes.failed(kind, failure);
         }
+        again.map_err(Failure::from)
     }
 }

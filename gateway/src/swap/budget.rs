@@ -1,16 +1,12 @@
 //! When a version that was swapped in is rolled back by itself.
 //!
-//! Owns the counting of what a version failed on while it is on trial. Must not know clocks: time comes in from outside.
-
-use std::time::Duration;
+//! Owns the counting of what a version failed on while it is on trial. Must not know clocks: how long that is comes in from outside.
 
 use millrace_host::FaultKind;
 
 /// What a version may fail on while it is on trial, in batches. The version before it makes the records of these batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// How long a version is on trial after it took over; zero: never, and nothing is rolled back by itself.
-    pub trial: Duration,
     /// Batches it may trap on, or answer against the contract.
     pub traps: u64,
     /// Batches it may not answer in time.
@@ -72,7 +68,7 @@ mod tests {
 
     #[test]
     fn each_kind_has_a_budget_of_its_own() {
-        let budget = Budget { trial: Duration::from_secs(1), traps: 1, deadlines: 0, errors: 2 };
+        let budget = Budget { traps: 1, deadlines: 0, errors: 2 };
         let mut spent = Spent::default();
         assert_eq!(spent.count(Some(FaultKind::Guest), &budget), None);
         assert_eq!(spent.count(Some(FaultKind::Guest), &budget), None);

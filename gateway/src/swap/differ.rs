@@ -84,11 +84,26 @@ impl Report {
 
     /// Takes in what two versions made of a batch.
     pub fn compare(&mut self, batch: &Batch, relations: &RelationLog, old: &Records, new: &Records) {
-        self.batches += 1;
         self.changes += batch.len() as u64;
-        self.records += old.len() as u64;
-        let (differences, samples) = (&mut self.differences, &mut self.samples);
-        pairs(old, new, |change, record, what, at| {
+        self.pair(batch, relations, old.iter(), new.iter());
+    }
+
+    /// The same where the new version was given only these changes of the batch; `new` counts them from 0.
+    pub fn compare_part(&mut self, batch: &Batch, relations: &RelationLog, part: &[u32], old: &Records, new: &Records) {
+        self.changes += part.len() as u64;
+        self.pair(batch, relations, of_part(old, part), placed(new, part));
+    }
+
+    fn pair<'a>(
+        &mut self,
+        batch: &Batch,
+        relations: &RelationLog,
+        old: impl Iterator<Item = Record<'a>>,
+        new: impl Iterator<Item = Record<'a>>,
+    ) {
+        self.batches += 1;
+        let (differences, samples, records) = (&mut self.differences, &mut self.samples, &mut self.records);
+        pairs(old.inspect(|_| *records += 1), new, |change, record, what, at| {
             *differences.entry(what).or_default() += 1;
             if samples.len() < SAMPLES {
                 let at_change = change as usize;
@@ -106,11 +121,36 @@ impl Report {
     }
 }
 
+/// The records of these changes.
+fn of_part<'a>(records: &'a Records, part: &[u32]) -> impl Iterator<Item = Record<'a>> {
+    records.iter().filter(|record| part.binary_search(&record.change).is_ok())
+}
+
+/// The records of a batch that was made of these changes, as records of these changes.
+fn placed<'a>(records: &'a Records, part: &[u32]) -> impl Iterator<Item = Record<'a>> {
+    records.iter().map(|mut record| {
+        record.change = part.get(record.change as usize).copied().unwrap_or(u32::MAX);
+        record
+    })
+}
+
+/// Whether two versions make records of the same changes, for the same places. `part`: see [`Report::compare_part`].
+pub fn same_places(part: &[u32], old: &Records, new: &Records) -> bool {
+    let place = |record: Record<'_>| (record.change, record.topic, record.partition);
+    of_part(old, part).map(place).eq(placed(new, part).map(place))
+}
+
 /// Pairs the records of each change and tells what differs; `at` says where, when asked.
-fn pairs(old: &Records, new: &Records, mut tell: impl FnMut(u32, u32, What, &dyn Fn() -> Option<String>)) {
-    let (mut olds, mut news) = (old.iter().peekable(), new.iter().peekable());
+fn pairs<'a>(
+    old: impl Iterator<Item = Record<'a>>,
+    new: impl Iterator<Item = Record<'a>>,
+    mut tell: impl FnMut(u32, u32, What, &dyn Fn() -> Option<String>),
+) {
+    let (mut olds, mut news) = (old.peekable(), new.peekable());
     let (mut change, mut number) = (0, 0);
-    while let Some(next) = [olds.peek(), news.peek()].into_iter().flatten().map(|record| record.change).min() {
+    loop {
+        let next = [olds.peek(), news.peek()].into_iter().flatten().map(|record| record.change).min();
+        let Some(next) = next else { return };
         number = if next == change { number } else { 0 };
         change = next;
         let a = olds.next_if(|record| record.change == change);

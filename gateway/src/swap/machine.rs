@@ -197,6 +197,11 @@ impl Machine {
         at_work.chain(self.queue.iter().map(|request| (request.ticket, Phase::Queued)))
     }
 
+    /// Whether the task ends.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
     /// Takes an event in; what is to be done about it, in order.
     pub fn on(&mut self, event: Event) -> Vec<Action> {
         match event {
@@ -352,7 +357,7 @@ impl Machine {
 
     fn install(&mut self) {
         let Some(work) = &self.work else { return };
-        let (ticket, trial) = (work.request.ticket, work.request.trial && !self.budget.trial.is_zero());
+        let (ticket, trial) = (work.request.ticket, work.request.trial);
         if let Some((before, _)) = self.trial.take() {
             self.actions.push(Action::EndTrial(before));
         }

@@ -1,9 +1,6 @@
 //! The machine walked at random beside a model of sessions and of whoever prepares versions.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use millrace_host::FaultKind;
 use proptest::prelude::*;
@@ -67,7 +64,7 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let budget = Budget { trial: Duration::from_secs(1), traps: 1, deadlines: 1, errors: 1 };
+        let budget = Budget { traps: 1, deadlines: 1, errors: 1 };
         World {
             machine: Machine::new(1, LIMIT, budget),
             next: 1,

@@ -10,8 +10,10 @@ mod machine;
 #[cfg(test)]
 mod machine_model;
 mod place;
+mod share;
 
 pub use budget::{Budget, Reason, Spent};
-pub use differ::{Report, Sample, What};
+pub use differ::{Report, Sample, What, same_places};
 pub use machine::{Action, Event, Machine, Phase, Refusal, Ticket};
 pub use place::Place;
+pub use share::{Picker, Share};

@@ -1,5 +1,8 @@
 //! Modules swapped while the task runs: nothing is lost, doubled or reordered, and what fails leaves the version before at work.
 
+mod canary;
+mod rollback;
+
 use crate::stage::{SOON, Stage};
 use fastrand::Rng;
 use millrace_tests::gateway::{Gateway, field};

@@ -272,6 +272,34 @@ impl Batch {
         csn: u64,
         commit: &Commit,
     ) -> bool {
+        let count = changes.len();
+        if !self.append_images(from, changes) {
+            return false;
+        }
+        self.ids.extend((0..count as u64).map(|n| first_id + n * id_step));
+        self.commit_lsns.resize(self.commit_lsns.len() + count, commit.commit_lsn.0);
+        self.csns.resize(self.csns.len() + count, csn);
+        self.xids.resize(self.xids.len() + count, commit.xid);
+        self.commit_times.resize(self.commit_times.len() + count, commit.commit_time);
+        true
+    }
+
+    /// Appends changes of another batch as they are. False, and nothing appended, where the batch would pass [`CELL_LIMIT`].
+    #[must_use]
+    pub fn append_same(&mut self, from: &Batch, changes: Range<usize>) -> bool {
+        if !self.append_images(from, changes.clone()) {
+            return false;
+        }
+        self.ids.extend_from_slice(&from.ids[changes.clone()]);
+        self.commit_lsns.extend_from_slice(&from.commit_lsns[changes.clone()]);
+        self.csns.extend_from_slice(&from.csns[changes.clone()]);
+        self.xids.extend_from_slice(&from.xids[changes.clone()]);
+        self.commit_times.extend_from_slice(&from.commit_times[changes]);
+        true
+    }
+
+    /// The part of appending that knows no stamps.
+    fn append_images(&mut self, from: &Batch, changes: Range<usize>) -> bool {
         let cells = from.cells_before(changes.start)..from.cells_before(changes.end);
         let data = from.data_before(changes.start)..from.data_before(changes.end);
         if data.len() > CELL_LIMIT - self.data.len() {
@@ -283,12 +311,6 @@ impl Batch {
         let cell_shift = (self.ends.len() as u32).wrapping_sub(cells.start as u32);
         self.ends.extend(from.ends[cells].iter().map(moved));
         self.data.extend_from_slice(&from.data[data]);
-        let count = changes.len();
-        self.ids.extend((0..count as u64).map(|n| first_id + n * id_step));
-        self.commit_lsns.resize(self.commit_lsns.len() + count, commit.commit_lsn.0);
-        self.csns.resize(self.csns.len() + count, csn);
-        self.xids.resize(self.xids.len() + count, commit.xid);
-        self.commit_times.resize(self.commit_times.len() + count, commit.commit_time);
         self.ordinals.extend_from_slice(&from.ordinals[changes.clone()]);
         self.relations.extend_from_slice(&from.relations[changes.clone()]);
         self.first_cells.extend(from.first_cells[changes.clone()].iter().map(|first| first.wrapping_add(cell_shift)));
@@ -506,7 +528,11 @@ mod tests {
             let cut = cut.index(rows.len());
             prop_assert!(parts.append_changes(&from, 0..cut, 60, 3, 6, &commit));
             prop_assert!(parts.append_changes(&from, cut..rows.len(), 60 + 3 * cut as u64, 3, 6, &commit));
-            prop_assert_eq!(parts, whole);
+            prop_assert_eq!(&parts, &whole);
+            // One by one, as they are.
+            let mut again = Batch::new(0);
+            prop_assert!((0..whole.len()).all(|at| again.append_same(&whole, at..at + 1)));
+            prop_assert_eq!(again, whole);
         }
     }
 

@@ -138,6 +138,54 @@ impl Records {
         self.arena.len() + self.keys.len() + self.header_arena.len() + std::mem::size_of::<Row>() * self.rows.len()
     }
 
+    /// Takes for some changes what `other` has for them, in place of what is here. `changes`: for each change of `other` its index
+    /// here, rising. False, and nothing is changed, where 32 bits no longer address the bytes of both.
+    #[must_use]
+    pub fn overlay(&mut self, other: &Records, changes: &[u32]) -> bool {
+        let shift = |mine: usize, theirs: usize| {
+            u32::try_from(mine + theirs).ok()?;
+            u32::try_from(mine).ok()
+        };
+        let (Some(arena), Some(keys), Some(header_arena)) = (
+            shift(self.arena.len(), other.arena.len()),
+            shift(self.keys.len(), other.keys.len()),
+            shift(self.header_arena.len(), other.header_arena.len()),
+        ) else {
+            return false;
+        };
+        let (headers, names) = (self.headers.len() as u32, self.header_names.len() as u32);
+        let here = |change: u32| changes.get(change as usize).copied().unwrap_or(u32::MAX);
+        let replaced = |change: u32| changes.binary_search(&change).is_ok();
+        let moved = |bytes: Bytes| match bytes {
+            Bytes::None => Bytes::None,
+            Bytes::Arena(start, end) => Bytes::Arena(start + arena, end + arena),
+            Bytes::Key(start, end) => Bytes::Key(start + keys, end + keys),
+        };
+        self.rows.retain(|row| !replaced(row.change));
+        self.rows.extend(other.rows.iter().map(|row| Row {
+            change: here(row.change),
+            key: moved(row.key),
+            value: moved(row.value),
+            headers: (row.headers.0 + headers, row.headers.1 + headers),
+            ..*row
+        }));
+        // Stable: the records of one change keep their order.
+        self.rows.sort_by_key(|row| row.change);
+        self.faults.retain(|fault| !replaced(fault.change));
+        self.faults.extend(other.faults.iter().map(|fault| Fault { change: here(fault.change), ..fault.clone() }));
+        self.faults.sort_by_key(|fault| fault.change);
+        self.arena.extend_from_slice(&other.arena);
+        self.keys.extend_from_slice(&other.keys);
+        self.header_arena.extend_from_slice(&other.header_arena);
+        self.header_names.extend_from_slice(&other.header_names);
+        self.headers.extend(other.headers.iter().map(|header| Header {
+            name: header.name + names,
+            start: header.start + header_arena,
+            end: header.end + header_arena,
+        }));
+        true
+    }
+
     /// The records in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
         self.rows.iter().map(|row| {
@@ -157,5 +205,58 @@ impl Records {
                 records: self,
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One record for each change, whose key, value and header are told by the text.
+    fn made(texts: &[(u32, &str)]) -> Records {
+        let mut records = Records::new();
+        for &(change, text) in texts {
+            let put = |bytes: &mut Vec<u8>| {
+                let start = bytes.len() as u32;
+                bytes.extend_from_slice(text.as_bytes());
+                (start, bytes.len() as u32)
+            };
+            let (key, value, header) =
+                (put(&mut records.keys), put(&mut records.arena), put(&mut records.header_arena));
+            let at = records.headers.len() as u32;
+            records.headers.push(Header { name: at, start: header.0, end: header.1 });
+            records.header_names.push(text.to_owned());
+            records.rows.push(Row {
+                change,
+                topic: TopicId(0),
+                partition: PartitionChoice::Explicit(0),
+                key: Bytes::Key(key.0, key.1),
+                value: Bytes::Arena(value.0, value.1),
+                schemas: Schemas::default(),
+                headers: (at, at + 1),
+            });
+        }
+        records
+    }
+
+    #[test]
+    fn some_changes_are_taken_from_other_records() {
+        let mut records = made(&[(0, "a"), (1, "b"), (1, "bb"), (2, "c"), (4, "e")]);
+        // Of four changes the second and the fourth, which had none, and the fifth, which gets none.
+        assert!(records.overlay(&made(&[(0, "B"), (0, "BB"), (1, "D")]), &[1, 3, 4]));
+        let seen: Vec<(u32, String)> = records
+            .iter()
+            .map(|record| {
+                let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+                let value = text(record.value.unwrap());
+                assert_eq!(text(record.key.unwrap()), value);
+                let headers: Vec<(&str, String)> = record.headers().map(|(name, bytes)| (name, text(bytes))).collect();
+                assert_eq!(headers, [(value.as_str(), value.clone())]);
+                (record.change, value)
+            })
+            .collect();
+        let expected =
+            [(0, "a"), (1, "B"), (1, "BB"), (2, "c"), (3, "D")].map(|(change, text)| (change, text.to_owned()));
+        assert_eq!(seen, expected);
     }
 }

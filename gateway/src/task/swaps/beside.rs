@@ -96,12 +96,12 @@ impl Swaps {
         shown.ok_or_else(|| none(place))
     }
 
-    /// Asks for what the shadow of a stage runs, in the place of the version at work.
+    /// Asks for what the canary of a stage, or its shadow, runs, in the place of the version at work.
     pub(crate) fn promote(&self, place: Place, peer: IpAddr) -> Result<Asked, Failure> {
         let (stage, over) = {
             let state = self.state();
-            let run = state.shadow.as_ref().filter(|run| run.place == place).ok_or_else(|| none(place))?;
-            let loaded = &run.version.loaded;
+            let shadow = || state.shadow.as_ref().filter(|run| run.place == place).map(|run| &run.version.loaded);
+            let loaded = state.canary_of(place).or_else(shadow).ok_or_else(|| none(place))?;
             let stage = place.get(&loaded.spec).cloned().ok_or_else(|| none(place))?;
             (stage, loaded.over.get(&place).cloned())
         };

@@ -83,7 +83,8 @@ impl State {
             self.links.iter().filter(|(shard, _)| shards.contains(shard)).map(|(s, link)| (*s, link.clone())).collect();
         let (Some(job), current) = (self.jobs.get(&ticket), self.current.clone()) else { return };
         let (request, automatic) = (job.request.clone(), matches!(job.request.trigger, Trigger::Automatic { .. }));
-        let trial = !automatic && !self.task.modules.swap.trial.get().is_zero();
+        let canary = matches!(job.request.change, Change::Canary(..));
+        let trial = !automatic && (canary || !self.task.modules.swap.trial.get().is_zero());
         let tools = Tools {
             task: self.task.clone(),
             store: Swaps::store(&self.task),
@@ -166,6 +167,7 @@ impl State {
 
     pub(super) fn install(&mut self, swaps: &Swaps, version: Arc<Version>) {
         self.end_shadow("other modules were swapped in");
+        self.canary_changes(&version);
         let observe = &swaps.0.observe;
         observe.status.modules(version.loaded.live());
         observe.metrics.active_modules(&version.loaded.live());
@@ -216,6 +218,7 @@ impl State {
 
     pub(super) fn refuse(&mut self, swaps: &Swaps, ticket: Ticket, refusal: Refusal) {
         let Some(mut job) = self.jobs.remove(&ticket) else { return };
+        self.canary_stays();
         let failure = match (refusal, job.failure.take()) {
             (Refusal::Failed, Some(failure)) => failure,
             (Refusal::Full, _) => Failure::transient(
@@ -283,8 +286,10 @@ impl State {
             entry.outcome = Outcome::RolledBack;
             entry.failure = Some(failure);
         }
+        self.canary_ends(of, "it spent its budget");
         let change = Change::Whole(Box::new(before.loaded.clone()));
-        let ticket = self.job(Request { change, drain: false, trigger: Trigger::automatic(of, reason) }, None);
+        let trigger = Trigger::Automatic { of, reason: reason.as_str() };
+        let ticket = self.job(Request { change, drain: false, trigger }, None);
         self.on(swaps, Event::AskBack { ticket, of });
     }
 
@@ -298,11 +303,18 @@ impl State {
         pause: Duration,
     ) -> Entry {
         let place = job.request.change.place();
+        let canary = match &job.request.change {
+            Change::Canary(_, share) => Some(share.clone()),
+            _ => None,
+        };
+        let of_canary = job.ready.as_ref().and_then(|ready| ready.version.canary.as_ref()).map(|trying| &trying.loaded);
+        let loaded = of_canary.or(loaded);
         let stage = place.zip(loaded).and_then(|(place, loaded)| place.get(&loaded.spec));
         let hex = |text: String| text.trim_start_matches("sha256:").to_owned();
         Entry {
             version,
             at_ms: now_millis(),
+            canary,
             stage: place.map(|place: Place| place.to_string()),
             trigger: job.request.trigger.clone(),
             name: stage.map(|stage| stage.module.about().name.clone()),

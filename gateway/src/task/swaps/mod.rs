@@ -4,6 +4,7 @@
 //! decide an order itself. Every version is made on a blocking thread; the stream hears of it only when it is ready.
 
 mod beside;
+mod canary;
 mod carry_out;
 mod prepare;
 mod request;
@@ -75,6 +76,7 @@ struct State {
     jobs: HashMap<Ticket, Job>,
     links: BTreeMap<u16, Link>,
     shadow: Option<beside::Run>,
+    canary: Option<canary::Run>,
     doors: HashMap<u16, oneshot::Sender<Option<Arc<Version>>>>,
     /// Instances of the version on trial.
     on_trial: Vec<Arc<Generation>>,
@@ -103,7 +105,6 @@ impl Swaps {
     pub fn new(task: &Task, observe: Arc<Observe>) -> Swaps {
         let swap = &task.modules.swap;
         let budget = Budget {
-            trial: swap.trial.get(),
             traps: swap.max_traps.to_usize() as u64,
             deadlines: swap.max_deadlines.to_usize() as u64,
             errors: swap.max_errors.to_usize() as u64,
@@ -119,6 +120,7 @@ impl Swaps {
             jobs: HashMap::new(),
             links: BTreeMap::new(),
             shadow: None,
+            canary: None,
             doors: HashMap::new(),
             on_trial: Vec::new(),
         };
@@ -207,6 +209,8 @@ impl Swaps {
     pub(crate) fn enqueue(&self, request: Request, trial: bool) -> Asked {
         let (answer, told) = oneshot::channel();
         let mut state = self.state();
+        let canary = matches!(request.change, Change::Canary(..));
+        let trial = trial && (canary || !state.task.modules.swap.trial.get().is_zero());
         let ticket = state.job(request, Some(answer));
         state.on(self, Event::Ask { ticket, trial });
         (ticket, told)
@@ -256,11 +260,12 @@ impl Swaps {
         state.ticket += 1;
         let number = state.ticket;
         state.machine.adopt(number);
-        let version = Arc::new(Version { number, loaded, before: number });
+        let version = Arc::new(Version { number, loaded, before: number, canary: None });
         state.install(self, version);
         state.remember(Entry {
             version: number,
             at_ms: now_millis(),
+            canary: None,
             stage: None,
             trigger: Trigger::Start,
             name: None,
@@ -278,6 +283,7 @@ impl Swaps {
         let mut state = self.state();
         state.links.insert(shard, link);
         state.on(self, Event::Opened(shard));
+        state.canary_over(self);
     }
 
     /// A session ended, or never came to stream.
@@ -287,6 +293,7 @@ impl Swaps {
         state.links.remove(&shard);
         state.doors.remove(&shard);
         state.on(self, Event::Closed(shard));
+        state.canary_over(self);
     }
 
     /// The task ends: what waits is refused.

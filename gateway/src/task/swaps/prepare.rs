@@ -13,8 +13,10 @@ use tokio::sync::mpsc;
 use super::request::{Change, Request, Source, StageChange};
 use crate::{
     config::Task,
-    pipeline::{Frames, Generation, Places, Prepared as Lane, Ring, SessionParts, Switch, Trial, TrialFault, Turn},
-    swap::{Place, Ticket},
+    pipeline::{
+        Canary, Frames, Generation, Places, Prepared as Lane, Ring, SessionParts, Switch, Trial, TrialFault, Turn,
+    },
+    swap::{Picker, Place, Share, Ticket},
     task::{
         module_store::{Kept, ModuleStore},
         modules::{Loaded, digests, grants, read_file},
@@ -30,6 +32,16 @@ pub(crate) struct Version {
     pub loaded: Loaded,
     /// The version that ran before it.
     pub before: Ticket,
+    /// What answers for a part of the changes.
+    pub canary: Option<Trying>,
+}
+
+/// The canary of a version.
+pub(crate) struct Trying {
+    /// Its chain.
+    pub loaded: Loaded,
+    /// What is shared with the workers.
+    pub canary: Arc<Canary>,
 }
 
 /// What a swap needs of a running session.
@@ -80,7 +92,7 @@ pub(super) struct Tools {
     /// The task, for what its modules are granted.
     pub task: Arc<Task>,
     pub store: Option<ModuleStore>,
-    /// Present where the version begins with a trial.
+    /// Present where the version begins with a trial, and for a canary.
     pub faults: Option<mpsc::UnboundedSender<TrialFault>>,
 }
 
@@ -92,8 +104,16 @@ pub(super) fn prepare(
     links: &BTreeMap<u16, Link>,
     tools: &Tools,
 ) -> Result<Ready, Failure> {
-    let loaded = changed(&current.loaded, &request.change, tools)?;
-    if loaded.is_stateful() && links.values().any(|link| link.workers > 1) {
+    let changed = changed(&current.loaded, &request.change, tools)?;
+    let (loaded, canary) = match (&request.change, &tools.faults) {
+        (Change::Canary(_, share), Some(faults)) => {
+            let canary = Canary::new(number, changed.chain_digest(), share.clone(), faults.clone());
+            (current.loaded.clone(), Some(Trying { loaded: changed, canary: Arc::new(canary) }))
+        }
+        _ => (changed, None),
+    };
+    let newest = canary.as_ref().map_or(&loaded, |trying| &trying.loaded);
+    if newest.is_stateful() && links.values().any(|link| link.workers > 1) {
         return Err(Failure::definite(
             "swap_stateful",
             "preparing a swap",
@@ -101,8 +121,16 @@ pub(super) fn prepare(
             "set pipeline.workers = 1 and restart, or use a module without state",
         ));
     }
-    let mut drain = request.drain || decides_over_records(&current.loaded, &loaded);
+    // A canary begins without a drain: after a crash the version at work replays all of it, in order. It ends with one where that
+    // version would put changes to other places than the canary did: a replay would put them behind later ones there (I3).
+    let mut drain = request.drain
+        || decides_over_records(&current.loaded, &loaded)
+        || current.canary.as_ref().is_some_and(|trying| trying.canary.decides());
     let mut generations = BTreeMap::new();
+    if links.is_empty() && canary.is_some() {
+        let mend = "wait until /readyz says 200, then start it again";
+        return Err(Failure::transient("swap_not_started", "starting a canary", "the task does not stream", mend));
+    }
     if links.is_empty() {
         // Nothing to be told of; starting it at least proves that it starts and takes its configuration.
         Chain::instantiate(&loaded.spec, loaded.engine.limits(), &millrace_host::TopicTable::new())?;
@@ -111,11 +139,31 @@ pub(super) fn prepare(
         let batches = link.ring.take();
         let (old, new) =
             (current.loaded.for_shard(link.own_select.as_deref()), loaded.for_shard(link.own_select.as_deref()));
-        let tried = for_session(number, &old, &new, link, &batches, tools.faults.as_ref(), &mut drain);
+        let made = match &canary {
+            None => for_session(&old, &new, link, &batches, &mut drain).map(|chains| {
+                let trial = tools.faults.clone().map(Trial::new);
+                Generation::new(number, new.chain_digest(), trial, chains)
+            }),
+            Some(trying) => {
+                let part = part_of(&batches, &trying.canary.share, link);
+                let own = trying.loaded.for_shard(link.own_select.as_deref());
+                let mut decides = decides_over_records(&new, &own);
+                let made = for_session(&old, &own, link, &part, &mut decides).and_then(|chains| {
+                    let beside = (chains, link.chains(&new, batches.last())?);
+                    Ok(beside)
+                });
+                if decides {
+                    trying.canary.set_decides();
+                }
+                made.map(|(chains, base)| {
+                    Generation::new(number, new.chain_digest(), None, base).with_canary(trying.canary.clone(), chains)
+                })
+            }
+        };
         link.ring.restore(batches);
-        generations.insert(shard, tried?);
+        generations.insert(shard, Arc::new(made?));
     }
-    let version = Arc::new(Version { number, loaded, before: current.number });
+    let version = Arc::new(Version { number, loaded, before: current.number, canary });
     Ok(Ready { version, drain, generations })
 }
 
@@ -127,7 +175,7 @@ fn changed(current: &Loaded, change: &Change, tools: &Tools) -> Result<Loaded, F
         Change::Back(place, stage, over) => {
             return current.with_stage(*place, (**stage).clone(), over.clone()).ok_or_else(|| no_place(*place));
         }
-        Change::Stage(change) => (change, true),
+        Change::Stage(change) | Change::Canary(change, _) => (change, true),
         Change::File(change) => (change, false),
     };
     let place = change.place;
@@ -191,26 +239,55 @@ fn decides_over_records(before: &Loaded, after: &Loaded) -> bool {
             .any(|((place, old), (_, new))| place.kind() != StageKind::Format && digests(old) != digests(new))
 }
 
+/// The changes of the last batches that a canary would get.
+fn part_of(batches: &[Batch], share: &Share, link: &Link) -> Vec<Batch> {
+    let (mut picker, mut picked) = (Picker::default(), Vec::new());
+    let part = batches.iter().map(|batch| {
+        picker.pick(share, batch, &link.relations, &mut picked);
+        let mut part = Batch::new(batch.shard());
+        let fits = picked.iter().all(|change| part.append_same(batch, *change as usize..*change as usize + 1));
+        debug_assert!(fits, "a part of a batch fits where the batch did");
+        part
+    });
+    part.filter(|part| !part.is_empty()).collect()
+}
+
+impl Link {
+    /// Instances of a chain, told of every table.
+    fn chain(&self, loaded: &Loaded) -> Result<Chain, Failure> {
+        let mut chain = Chain::instantiate(&loaded.spec, loaded.engine.limits(), self.places.table())?;
+        for relation in (0..self.relations.len() as u32).filter_map(|id| self.relations.get(id)) {
+            chain.announce(&relation)?;
+        }
+        Ok(chain)
+    }
+
+    /// A chain for each worker, warm: the first batch of a fresh instance pays for its memory. Not where that would be state.
+    fn chains(&self, loaded: &Loaded, batch: Option<&Batch>) -> Result<Vec<Lane>, Failure> {
+        let mut records = Records::new();
+        let lane = |_| {
+            let announced = self.relations.len() as u32;
+            let mut chain = self.chain(loaded)?;
+            if let (Some(batch), false) = (batch, loaded.is_stateful()) {
+                chain.process(batch, now_micros(), &mut records)?;
+            }
+            Ok(Lane { chain, announced })
+        };
+        (0..self.workers).map(lane).collect()
+    }
+}
+
 /// Chains of one session: told of every table, topics made, tried on the last events.
 fn for_session(
-    number: Ticket,
     current: &Loaded,
     next: &Loaded,
     link: &Link,
     batches: &[Batch],
-    faults: Option<&mpsc::UnboundedSender<TrialFault>>,
     drain: &mut bool,
-) -> Result<Arc<Generation>, Failure> {
+) -> Result<Vec<Lane>, Failure> {
     let table = link.places.table();
     let announced = link.relations.len() as u32;
-    let fresh = |loaded: &Loaded| -> Result<Chain, Failure> {
-        let mut chain = Chain::instantiate(&loaded.spec, loaded.engine.limits(), table)?;
-        for relation in (0..announced).filter_map(|id| link.relations.get(id)) {
-            chain.announce(&relation)?;
-        }
-        Ok(chain)
-    };
-    let mut trial = fresh(next)?;
+    let mut trial = link.chain(next)?;
     let mut topics: Vec<TopicId> = (0..announced).flat_map(|id| trial.topics_of(id).to_vec()).collect();
     for relation in (0..announced).filter_map(|id| link.relations.get(id)) {
         schemas(link, &trial, &relation)?;
@@ -223,7 +300,7 @@ fn for_session(
         topics.extend(unmet.topics_of(relation.id));
     }
     drop(unmet);
-    let mut old = fresh(current)?;
+    let mut old = link.chain(current)?;
     let (mut records, mut old_records) = (Records::new(), Records::new());
     let now = now_micros();
     for batch in batches {
@@ -252,17 +329,7 @@ fn for_session(
     topics.sort_unstable();
     topics.dedup();
     link.places.ensure(&topics)?;
-    let mut chains = Vec::with_capacity(link.workers);
-    for _ in 0..link.workers {
-        let mut chain = fresh(next)?;
-        // Warm: the first batch of a fresh instance pays for its memory. Not where that would be state.
-        if let (Some(batch), false) = (batches.last(), next.is_stateful()) {
-            chain.process(batch, now, &mut records)?;
-        }
-        chains.push(Lane { chain, announced });
-    }
-    let trial = faults.map(|faults| Trial::new(faults.clone()));
-    Ok(Arc::new(Generation::new(number, next.chain_digest(), trial, chains)))
+    link.chains(next, batches.last())
 }
 
 /// Makes sure of what the records of a table are written in, as far as their topics are known.

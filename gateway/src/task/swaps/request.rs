@@ -7,10 +7,9 @@ use millrace_host::StageSpec;
 use millrace_position::Over;
 use serde::Serialize;
 
-use crate::swap::Place;
 use crate::{
     config::Task,
-    swap::{Reason, Ticket},
+    swap::{Place, Share, Ticket},
     task::modules::Loaded,
 };
 
@@ -43,6 +42,8 @@ pub struct StageChange {
 pub(crate) enum Change {
     /// One stage, against the task file: kept in the module store.
     Stage(StageChange),
+    /// One stage, for a part of the changes; the rest of the chain stays as it is.
+    Canary(StageChange, Share),
     /// One stage, as the task file names it: its file has changed.
     File(StageChange),
     /// One stage, as an earlier version had it.
@@ -57,7 +58,7 @@ impl Change {
     /// The place it is about, where it is one.
     pub fn place(&self) -> Option<Place> {
         match self {
-            Change::Stage(change) | Change::File(change) => Some(change.place),
+            Change::Stage(change) | Change::File(change) | Change::Canary(change, _) => Some(change.place),
             Change::Back(place, ..) => Some(*place),
             Change::Whole(_) | Change::Task(_) => None,
         }
@@ -98,12 +99,6 @@ pub enum Trigger {
     },
 }
 
-impl Trigger {
-    pub(super) fn automatic(of: Ticket, reason: Reason) -> Trigger {
-        Trigger::Automatic { of, reason: reason.as_str() }
-    }
-}
-
 /// A request.
 #[derive(Clone)]
 pub(crate) struct Request {
@@ -137,6 +132,9 @@ pub struct Entry {
     pub version: Ticket,
     /// When its fate was known, milliseconds since the Unix epoch.
     pub at_ms: i64,
+    /// The part of the changes it is for, where it is a canary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Share>,
     /// The stage that was changed; absent where it was the whole chain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,

@@ -91,6 +91,7 @@ impl Swaps {
             "modules": running,
             "pending": waiting,
             "trial": trial,
+            "canary": state.canary.as_ref().map(super::canary::Run::show),
             "rollback_to": state.versions.keys().collect::<Vec<_>>(),
             "history": history,
         })
