@@ -29,6 +29,17 @@ impl Decoding {
     }
 }
 
+/// Text of numbers from mppdb_decoding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Numbers {
+    /// As PostgreSQL prints the same value: `0.1`.
+    #[default]
+    Canonical,
+    /// As the source sends it: `.1`, or `.100000000000000006` for a `double precision`.
+    AsSent,
+}
+
 /// `decode-style` of parallel decoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -166,9 +177,11 @@ pub(super) fn check(source: &Source, problems: &mut Problems) {
         _ => {}
     }
     if source.decoding == Decoding::Pgoutput {
-        for (path, set) in
-            [("source.nodes", !source.nodes.is_empty()), ("source.plugin_options", !source.plugin_options.is_empty())]
-        {
+        for (path, set) in [
+            ("source.nodes", !source.nodes.is_empty()),
+            ("source.plugin_options", !source.plugin_options.is_empty()),
+            ("source.numbers", source.numbers == Numbers::AsSent),
+        ] {
             if set && source.kind == SourceKind::Postgresql {
                 problems.refuse(&[path, "source.decoding"], "has no effect with pgoutput");
             }

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub use address::{BrokerAddress, HostAddress};
 pub use dead_letters::DeadLetters;
-pub use decoding::{DataNode, DecodeStyle, Decoding, Heartbeat, Parallel, SpillConfig};
+pub use decoding::{DataNode, DecodeStyle, Decoding, Heartbeat, Numbers, Parallel, SpillConfig};
 pub use modules::{Grant, Limits, Module, Modules, OnError, OnRestart, Sha256, Swap};
 pub use name::{Description, ILLEGAL_IN_OBJECT, Pattern, SlotName, SqlName, TaskName, TopicName, is_legal_topic};
 pub use policy::{PartitionPolicy, TopicPolicy};

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Bounded, DataNode, Decoding, Heartbeat, HostAddress, Parallel, Pattern, Problems, SecretSource, Size, SlotName,
-    Span, SpillConfig, SqlName,
+    Bounded, DataNode, Decoding, Heartbeat, HostAddress, Numbers, Parallel, Pattern, Problems, SecretSource, Size,
+    SlotName, Span, SpillConfig, SqlName,
 };
 
 /// The family of the source server.
@@ -97,6 +97,9 @@ pub struct Source {
     /// Further options of mppdb_decoding, for memory and time at the server.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub plugin_options: BTreeMap<String, String>,
+    /// Text of numeric, real and double precision that mppdb_decoding sends: canonical, as PostgreSQL prints the value (0.1), or as-sent (.1).
+    #[serde(default)]
+    pub numbers: Numbers,
     /// A row that is changed now and then, for an idle source whose slot would hold its log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<Heartbeat>,

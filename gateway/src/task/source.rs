@@ -141,6 +141,10 @@ pub fn decoder(
     let options = mppdb::Options {
         batched: task.source.decoding == Decoding::Parallel && task.source.parallel.batch,
         encoding: Encoding::by_name(encoding)?,
+        numbers: match task.source.numbers {
+            config::Numbers::Canonical => mppdb::Numbers::Canonical,
+            config::Numbers::AsSent => mppdb::Numbers::AsSent,
+        },
         memory: usize::try_from(task.source.transaction_memory.get()).unwrap_or(usize::MAX),
         cut,
         split_key_changes: task.route.split_key_changes,

@@ -16,6 +16,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ("source.replication_port", &["1", "65535"], &["0", "65536", "'1'"]),
     ("source.white_list", &["false"], &["0"]),
     ("source.plugin_options", &["{}"], &["{ 'max-txn-in-memory' = '8' }", "{ 'decode-style' = 'b' }"]),
+    ("source.numbers", &["'canonical'"], &["'as-sent'", "'raw'"]),
     (
         "source.heartbeat",
         &["{ query = 'UPDATE a.b SET c = c' }"],
@@ -350,6 +351,7 @@ fn keys_of_gaussdb() {
     let gaussdb = |line: &str| refused(&["source.kind = 'gaussdb'", line]);
     for legal in [
         "source.decoding = 'parallel'",
+        "source.numbers = 'as-sent'",
         "source.plugin_options = { 'max-txn-in-memory' = '8', 'sender-timeout' = '60s' }",
         "source.nodes = [{ name = 'dn_1', hosts = ['a:1', 'b:1'] }, { name = 'dn_2', hosts = ['c:1'] }]",
     ] {

@@ -7,6 +7,7 @@ mod oracle;
 mod real_wal;
 mod shards;
 mod slots;
+mod types;
 
 use millrace_gaussdb_sim::{Cluster, Options, Product, RowChange, Workload};
 use millrace_tests::gateway::Gateway;
