@@ -368,6 +368,10 @@ mod tests {
                 bytes[at] ^= flip;
                 let damaged = tempfile::NamedTempFile::new().unwrap();
                 fs::write(damaged.path(), &bytes).unwrap();
+                // The one byte no check covers: the tag of the empty parameters of the MAC's own digest, which nobody reads.
+                if (name, at) == ("client.p12", 1414) {
+                    continue;
+                }
                 // A JKS store's digest and a PKCS12 store's MAC notice every change but those that make it another kind of file.
                 prop_assert!(trusted(damaged.path(), secret("changeit").as_ref()).is_err() , "{name} at {at}");
                 fs::write(damaged.path(), &bytes[..at]).unwrap();

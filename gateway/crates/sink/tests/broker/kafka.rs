@@ -36,7 +36,7 @@ fn root() -> PathBuf {
 }
 
 /// Folder of the jars.
-fn libs() -> PathBuf {
+pub fn libs() -> PathBuf {
     let libs = std::env::var_os("MILLRACE_KAFKA_LIBS").map_or_else(|| root().join(".cache/kafka/libs"), PathBuf::from);
     assert!(
         libs.join("kafka-clients-4.4.0.jar").is_file() || libs.is_dir(),

@@ -5,6 +5,8 @@
 
 mod faults;
 mod kafka;
+#[cfg(feature = "gssapi")]
+mod kerberos;
 mod order;
 mod positions;
 mod read;

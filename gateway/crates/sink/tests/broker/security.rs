@@ -98,7 +98,7 @@ fn tls(port: u16) -> KafkaConfig {
 }
 
 /// One record goes through, and the cluster answers a client that asks.
-fn works(config: &KafkaConfig) {
+pub(crate) fn works(config: &KafkaConfig) {
     let topics = Topics::connect(config).unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(topics.describe(&["there"]).unwrap().len(), 1);
     let producer = Producer::start(config).unwrap();
@@ -110,7 +110,7 @@ fn works(config: &KafkaConfig) {
 }
 
 /// Refused for good under this code, by whoever comes first.
-fn refused(config: &KafkaConfig, code: &str) {
+pub(crate) fn refused(config: &KafkaConfig, code: &str) {
     let failure = Topics::connect(config).err().expect("must be refused");
     assert_eq!((failure.code, failure.is_definite()), (code, true), "{failure}");
     for secret in ["-pw", "changeit", "not-the-one"] {
@@ -214,6 +214,17 @@ fn every_mechanism_with_right_and_wrong_secrets_inside_tls_and_without() {
     }
 }
 
+/// Gives bob rights: TYPE/RESOURCE/OPERATION.
+fn grant(secured: &Secured, rights: &[&str]) {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/kafka/Acls.java");
+    let mut command = std::process::Command::new("java");
+    command.arg("-cp").arg(format!("{}/*", crate::kafka::libs().display())).arg(sources);
+    let out = command.arg(secured.kafka.address()).arg("User:bob").args(rights).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    // The broker reads them from its log a moment later.
+    std::thread::sleep(Duration::from_millis(500));
+}
+
 #[test]
 fn missing_rights_are_told_apart() {
     let secured = broker();
@@ -221,23 +232,34 @@ fn missing_rights_are_told_apart() {
     config.protocol = Protocol::SaslPlaintext;
     // Logs in, and may do nothing.
     config.sasl = password(SaslMechanism::ScramSha256, "bob", "bob-pw");
-    let topics = Topics::connect(&config).unwrap();
-    let creation = topics.ensure(&[wanted("new")]).unwrap_err();
-    assert!(
-        ["kafka_topic_authorization", "kafka_cluster_authorization"].contains(&creation.code) && creation.is_definite(),
-        "{creation}"
-    );
-    let producer = Producer::start(&config).unwrap();
-    let topic = producer.topic("there", None).unwrap();
-    send(&producer, &topic, &record(0, 0, b"x")).unwrap();
-    let failure = failure_of(&producer);
-    assert_eq!((failure.code, failure.is_definite()), ("kafka_topic_authorization", true), "{failure}");
-
-    // The position topic exists, so that it is the transactional id that is refused.
     let options =
         PositionTopicOptions { topic: "there-positions".into(), task: "shop".into(), shard: 0, replication_factor: 1 };
     drop(PositionTopic::open(&KafkaConfig::new([secured.kafka.address()]), &options).unwrap());
+    let exactly = |failure: millrace_batch::Failure, code: &str, named: &str| {
+        assert_eq!((failure.code, failure.is_definite()), (code, true), "{failure}");
+        assert!(failure.to_string().contains(named), "{failure}");
+    };
+
+    // Creating a topic.
+    let topics = Topics::connect(&config).unwrap();
+    grant(secured, &["TOPIC/new/DESCRIBE"]);
+    exactly(topics.ensure(&[wanted("new")]).unwrap_err(), "kafka_topic_authorization", "creating");
+    grant(secured, &["TOPIC/new/CREATE"]);
+    topics.ensure(&[wanted("new")]).unwrap();
+
+    // Writing to one that may be seen.
+    grant(secured, &["TOPIC/there/DESCRIBE", "CLUSTER/kafka-cluster/IDEMPOTENT_WRITE"]);
+    let producer = Producer::start(&config).unwrap();
+    let topic = producer.topic("there", None).unwrap();
+    send(&producer, &topic, &record(0, 0, b"x")).unwrap();
+    exactly(failure_of(&producer), "kafka_topic_authorization", "there");
+    grant(secured, &["TOPIC/there/WRITE"]);
+    works(&config);
+
+    // The transactional id: everything else about the position topic is allowed.
+    let rights =
+        ["READ", "WRITE", "DESCRIBE", "DESCRIBE_CONFIGS"].map(|right| format!("TOPIC/there-positions/{right}"));
+    grant(secured, &rights.iter().map(String::as_str).collect::<Vec<_>>());
     let failure = PositionTopic::open(&config, &options).err().unwrap();
-    let codes = ["kafka_transactional_id_authorization", "kafka_topic_authorization", "kafka_cluster_authorization"];
-    assert!(codes.contains(&failure.code) && failure.is_definite(), "{failure}");
+    exactly(failure, "kafka_transactional_id_authorization", "transactional");
 }
