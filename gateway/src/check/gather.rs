@@ -5,7 +5,7 @@ use std::time::Duration;
 use millrace_batch::Failure;
 use millrace_replication::{ReplicationConnection, connect_sql};
 
-use super::{Item, Report, gaussdb, position, sink, source};
+use super::{Item, Report, gaussdb, position, registry, sink, source};
 use crate::{
     config::{Decoding, SinkKind, SourceKind, Task},
     task,
@@ -24,6 +24,7 @@ pub async fn check(task: &Task) -> Report {
         let sent: Option<Vec<&source::Table>> = sent.as_ref().map(|sent| sent.iter().collect());
         let wanted = sink::wanted_topics(task, sent.as_deref());
         brokers(task, &wanted, &mut items).await;
+        items.extend(registry::item(task).await);
         return Report::new(task.task.name.to_string(), items);
     }
     let source = source_facts(task, &mut items).await;
@@ -49,6 +50,7 @@ pub async fn check(task: &Task) -> Report {
         None => items.extend(source::IDS.map(|id| Item::skipped(id, "the source cannot be asked"))),
     }
     sink_items(task, kafka, &wanted, &mut items);
+    items.extend(registry::item(task).await);
     Report::new(task.task.name.to_string(), items)
 }
 

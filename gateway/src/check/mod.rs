@@ -7,6 +7,7 @@ mod gather;
 mod gaussdb;
 mod item;
 pub(crate) mod position;
+mod registry;
 mod sink;
 mod source;
 

@@ -3,7 +3,7 @@
 use crate::stage::{SOON, Stage};
 use crate::types;
 use apache_avro::{GenericSingleObjectReader, Schema, from_avro_datum, types::Value as Avro};
-use millrace_tests::gateway::Gateway;
+use millrace_tests::gateway::{Gateway, millrace};
 use millrace_tests::registry;
 use millrace_tests::task::{Task, task_slot};
 use millrace_tests::topics::Record;
@@ -182,8 +182,17 @@ fn a_registry_that_is_down_is_waited_for() {
     let told =
         || gateway.log_lines().iter().any(|line| line.to_string().contains("registry_unreachable")).then_some(());
     millrace_tests::eventually("the gateway says that the registry is away", SOON, told);
+    let checked = || {
+        let out = millrace(&["check", &task.write().display().to_string(), "--json"]).stdout;
+        let report: Value = serde_json::from_slice(&out).expect("a report");
+        let items = report["items"].as_array().expect("items").clone();
+        items.into_iter().find(|item| item["id"] == "registry.connection").expect("an item of the registry")
+    };
+    let item = checked();
+    assert_eq!((&item["verdict"], &item["code"]), (&json!("FAILED"), &json!("registry_unreachable")));
     forward(TcpListener::bind(("127.0.0.1", port)).expect("the port"), registry::shared().address());
     gateway.wait_ready(SOON);
+    assert_eq!(checked()["verdict"], "PASSED");
     stage.database.exec("INSERT INTO t VALUES (1)");
     let record = stage.reader(&["t"]).exactly(1, SOON)[0].clone();
     assert_eq!(datum(&record.value.expect("a value")[5..])["type"], "INSERT");
