@@ -189,6 +189,9 @@ fn no_schema(of: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use millrace_batch::{Batch, ChangeStamp, Column, Lsn, Op, Relation, ReplicaIdentity, marks};
+    use millrace_host::{Chain, ChainSpec, Grant, HostEngine, Limits, Module, Records, StageSpec};
+
     use super::*;
 
     #[test]
@@ -203,6 +206,90 @@ mod tests {
                 (key.into(), value.into())
             );
         }
+    }
+
+    /// Through a module that writes keys and values in schemas of its own, keyless records, router's keys and tombstones.
+    #[test]
+    fn what_a_module_wrote_in_a_schema_is_framed_and_nothing_else() {
+        let engine = HostEngine::new(Limits::default(), None).unwrap();
+        let probe = concat!(env!("CARGO_MANIFEST_DIR"), "/crates/host/tests/components/probe.wasm");
+        let probe =
+            Module::load_with(&engine, "probe", &std::fs::read(probe).unwrap(), None, &[Grant::Counter]).unwrap();
+        let probe = Arc::new(probe);
+        let stage = |name: &str, doing: &str| {
+            StageSpec::new(name, probe.clone(), serde_json::json!({ "do": doing }).to_string())
+        };
+        let spec = ChainSpec {
+            filters: Vec::new(),
+            maps: Vec::new(),
+            route: stage("route", "plan hash t bytes"),
+            format: stage("format", "plan - - ; schema shop text"),
+        };
+        let topics = TopicTable::new();
+        let mut chain = Chain::instantiate(&spec, engine.limits(), &topics).unwrap();
+        let column = Column {
+            name: "id".into(),
+            type_name: "text".into(),
+            type_oid: 25,
+            type_modifier: -1,
+            jdbc_type: 12,
+            key_position: 1,
+        };
+        let relation = Relation {
+            id: 0,
+            source_oid: 1,
+            database: "d".into(),
+            schema: "s".into(),
+            table: "t0".into(),
+            identity: ReplicaIdentity::Full,
+            columns: vec![column],
+        };
+        chain.announce(&relation).unwrap();
+        let mut batch = Batch::new(0);
+        // Keys by id: 2 the module's own, 4 none, 1 the router's; 11 is a tombstone under a key of the module's.
+        for id in [2, 4, 1, 11] {
+            let stamp =
+                ChangeStamp { id, commit_lsn: Lsn(1), xid: 1, commit_time: 0, ordinal: 0, relation: 0, op: Op::Insert };
+            batch.begin_change(stamp);
+            assert!(batch.push_text(b"a"));
+            batch.finish_change(1, 0, marks::NEW);
+        }
+        let mut records = Records::new();
+        chain.process(&batch, 0, &mut records).unwrap();
+
+        let frames = Frames::new(Framing::SingleObject, None, Subject::Topic, engine.schemas().clone(), topics);
+        let schemas = chain.schemas_of(0).unwrap();
+        let frame = |text: &str| {
+            let schema =
+                SchemaText { language: millrace_sink::SchemaLanguage::Avro, name: "x".into(), text: text.into() };
+            Frame::of(Framing::SingleObject, None, "", &schema).unwrap()
+        };
+        // The module's texts are no Avro: what stands before the datum is put here by hand, and what is not is refused.
+        let (key, value) = (frame("\"string\""), frame("\"bytes\""));
+        let refused = frames.ensure(&[records.iter().next().unwrap().topic], schemas, "s.t0").unwrap_err();
+        assert_eq!(refused.code, "schema_refused");
+        for topic in records.iter().map(|record| record.topic).collect::<std::collections::BTreeSet<_>>() {
+            let mut known = frames.known.write().unwrap();
+            known.insert((topic, schemas.key.unwrap(), Part::Key), key.clone());
+            known.insert((topic, schemas.value.unwrap(), Part::Value), value.clone());
+        }
+        let mut framer = Framer::new(Arc::new(frames));
+        let mut seen = 0;
+        for record in records.iter() {
+            let id = batch.ids()[record.change as usize];
+            let (sent_key, sent_value) = framer.join(&record).unwrap();
+            let behind = |frame: &Frame, bytes: &[u8]| [frame.as_bytes(), bytes].concat();
+            let expected_key = match id {
+                2 | 11 => Some(behind(&key, format!("k{id}").as_bytes())),
+                _ => record.key.map(<[u8]>::to_vec),
+            };
+            assert_eq!(sent_key.map(<[u8]>::to_vec), expected_key, "{id}");
+            assert_eq!((id == 4, id == 11), (sent_key.is_none(), sent_value.is_none()));
+            assert_eq!(sent_value.map(<[u8]>::to_vec), record.value.map(|bytes| behind(&value, bytes)), "{id}");
+            seen += 1;
+        }
+        // As many records as the id modulo 3, one at least.
+        assert_eq!(seen, 2 + 1 + 1 + 2);
     }
 
     #[test]

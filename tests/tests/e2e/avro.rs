@@ -198,3 +198,24 @@ fn a_registry_that_is_down_is_waited_for() {
     assert_eq!(datum(&record.value.expect("a value")[5..])["type"], "INSERT");
     gateway.stop_cleanly();
 }
+
+#[test]
+fn a_module_whose_schema_is_none_is_refused_before_the_start() {
+    let stage = Stage::new("avronone", "CREATE TABLE t(id int PRIMARY KEY)");
+    let probe = concat!(env!("CARGO_MANIFEST_DIR"), "/../gateway/crates/host/tests/components/probe.wasm");
+    for (doing, framing, code) in [
+        ("plan - - ; schema shop text", "single-object", "schema_refused"),
+        // No schema at all: nothing could stand before its values.
+        ("plan - -", "single-object", "framing_unfit"),
+    ] {
+        let mut task = stage.task.clone();
+        task.text("sink.framing", framing);
+        task.append(&format!(
+            "[modules.format]\npath = \"{probe}\"\ngrants = [\"counter\"]\nconfig = {{ do = \"{doing}\" }}\n"
+        ));
+        let mut gateway = Gateway::start(&task);
+        gateway.wait_halted(code, SOON);
+        assert!(!stage.kafka.topics().contains_key(&stage.topic("t")), "no topic is made");
+        gateway.stop_cleanly();
+    }
+}
