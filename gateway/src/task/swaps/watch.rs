@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use millrace_host::Digest;
+use millrace_host::{Digest, defaults};
 use serde_json::Value;
 
 use super::{Change, Request, Source, StageChange, Swaps, Trigger};
@@ -51,7 +51,7 @@ struct File {
 }
 
 impl File {
-    /// Takes a look in. The first content ever seen is the one that was loaded.
+    /// Takes a look in. Where nothing says what was loaded, the first content ever seen is taken for it.
     fn see(&mut self, look: Look) -> Meaning {
         let before = self.last.replace(look);
         match look {
@@ -86,6 +86,11 @@ fn stamp(path: &Path) -> Option<Stamp> {
 }
 
 impl Watch {
+    /// Says what was loaded from a file that was not looked at yet: it may have changed between the load and the first look.
+    fn loaded(&mut self, path: &Path, digest: Digest) {
+        self.0.entry(path.to_path_buf()).or_insert_with(|| File { settled: Some(digest), ..File::default() });
+    }
+
     /// Looks at these files; gives those with a new content and those that are gone. Blocking; a file that has the stamp of its
     /// settled content is not read.
     fn look(&mut self, paths: &[PathBuf], limit: u64) -> Vec<(PathBuf, Option<Digest>)> {
@@ -126,13 +131,20 @@ fn modules(task: &Task) -> Vec<(Place, Module)> {
 impl Swaps {
     /// Looks at the module files, where the task says so, and asks for swaps to what changed.
     pub(super) async fn look(&self, mut watch: Watch) -> Watch {
-        let (task, limit) = {
+        let (task, current) = {
             let state = self.state();
-            let limit = state.current.as_ref().map(|version| version.loaded.engine.limits().component_bytes as u64);
-            (state.task.clone(), limit)
+            (state.task.clone(), state.current.clone())
         };
-        let (true, Some(limit)) = (task.modules.watch, limit) else { return watch };
+        let (true, Some(current)) = (task.modules.watch, current) else { return watch };
+        let limit = current.loaded.engine.limits().component_bytes as u64;
         let modules = modules(&task);
+        for (place, module) in &modules {
+            // What stands there in place of the file's module says nothing of the file; a built-in module has none.
+            let own = !current.loaded.over.contains_key(place) && defaults::built_in(&module.path).is_none();
+            if let Some(stage) = place.get(&current.loaded.spec).filter(|_| own) {
+                watch.loaded(&module.path, stage.module.digest());
+            }
+        }
         let paths: Vec<PathBuf> = modules.iter().map(|(_, module)| module.path.clone()).collect();
         let looked = tokio::task::spawn_blocking(move || {
             let found = watch.look(&paths, limit);
@@ -225,6 +237,22 @@ mod tests {
         assert_eq!(file.see(Look::Gone), Meaning::Vanished);
         assert_eq!(file.see(there(4, "other")), Meaning::Nothing);
         assert_eq!(file.see(there(4, "other")), Meaning::Changed(Digest::of(b"other")));
+    }
+
+    #[test]
+    fn a_file_that_changes_before_the_first_look_has_changed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("m.wasm");
+        let paths = [path.clone()];
+        let mut watch = Watch::default();
+        fs::write(&path, "later").expect("written");
+        let look = |watch: &mut Watch| {
+            watch.loaded(&path, Digest::of(b"loaded"));
+            watch.look(&paths, 100)
+        };
+        assert_eq!(look(&mut watch), []);
+        assert_eq!(look(&mut watch), [(path.clone(), Some(Digest::of(b"later")))]);
+        assert_eq!(look(&mut watch), [], "what was loaded is said of a new file only");
     }
 
     #[test]
