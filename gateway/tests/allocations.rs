@@ -136,6 +136,7 @@ fn chain(topics: &TopicTable) -> Chain {
         maps: Vec::new(),
         route: stage("route", defaults::TOPIC_ROUTER, r#"{"topic_policy":1,"partition_policy":2}"#),
         format: stage("format", defaults::DRS_JSON, "{}"),
+        mapping: Default::default(),
     };
     Chain::instantiate(&spec, engine.limits(), topics).expect("a chain")
 }

@@ -120,6 +120,7 @@ impl Way {
             maps: Vec::new(),
             route: stage("topic-router", defaults::TOPIC_ROUTER, r#"{"topic_policy":1,"partition_policy":2}"#),
             format: stage("drs-json", defaults::DRS_JSON, "{}"),
+            mapping: Default::default(),
         };
         let relations = RelationLog::new();
         let start = Start { shard: 0, shards: 1, database: "shop".to_owned(), end_lsn: Lsn(0), next_id: 0 };

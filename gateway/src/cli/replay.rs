@@ -117,6 +117,7 @@ fn assembled(paths: &[PathBuf], configs: &[String]) -> Result<(ChainSpec, HostEn
         maps: Vec::new(),
         route: default("topic-router", defaults::TOPIC_ROUTER)?,
         format: default("drs-json", defaults::DRS_JSON)?,
+        mapping: Default::default(),
     };
     for (number, path) in paths.iter().enumerate() {
         let located = project::locate(path)?;

@@ -3,14 +3,55 @@
 //! Owns the step from the task file's sections to the JSON documents of `select`, `topic-router`, `drs-json` and `drs-avro`; the modules
 //! own what the documents mean.
 
+use millrace_host::{MappedTo, Mapping};
+use millrace_objects::{HELPER_TABLES, SYSTEM_SCHEMAS};
 use serde_json::{Map, Value, json};
 
-use super::{FormatKind, Task, TopicPolicy};
+use super::{FormatKind, SourceKind, Task, TopicPolicy};
 
 impl Task {
     /// Configuration of the default filter: the tables to keep.
     pub fn select_config(&self) -> String {
-        json!({ "include": self.objects.include, "exclude": self.objects.exclude }).to_string()
+        let mut exclude: Vec<String> = self.objects.exclude.iter().map(ToString::to_string).collect();
+        let wild = self.objects.include.iter().any(|pattern| pattern.exact().is_none());
+        if self.source.kind == SourceKind::Gaussdb && wild {
+            exclude.extend(SYSTEM_SCHEMAS.iter().map(|schema| format!("{schema}.*")));
+            exclude.extend(["pg_temp_*.*", "pg_toast_temp_*.*"].map(str::to_owned));
+            exclude.extend(HELPER_TABLES.iter().map(|table| format!("public.{table}")));
+        }
+        json!({ "include": self.objects.include, "exclude": exclude }).to_string()
+    }
+
+    /// Whether a table is read: it is selected, and it is none of the server's own.
+    pub fn selects(&self, schema: &str, table: &str) -> bool {
+        self.objects.selects(schema, table) && !super::is_system(self.source.kind, schema, table)
+    }
+
+    /// What the list of tables maps them to.
+    pub fn mapping(&self) -> Mapping {
+        let Some(import) = &self.objects.imported else { return Mapping::default() };
+        let mapped = import.rows.iter().filter_map(|row| {
+            let target = row.target.as_ref()?;
+            let to = match import.mapping {
+                millrace_objects::Mapping::Topic => MappedTo::Topic(target.clone()),
+                millrace_objects::Mapping::Table => {
+                    let (schema, table) = target.split_once('.')?;
+                    MappedTo::Table { schema: schema.to_owned(), table: table.to_owned() }
+                }
+            };
+            Some(((row.schema.clone(), row.table.clone()), to))
+        });
+        mapped.collect()
+    }
+
+    /// Everything that decides which tables are read and under which names, for telling two selections apart.
+    pub(crate) fn selection(&self) -> String {
+        let mut selection = self.select_config();
+        let imported = self.objects.imported.iter().flat_map(|import| &import.rows);
+        for row in imported.filter(|row| row.target.is_some()) {
+            selection.push_str(&json!([row.schema, row.table, row.target]).to_string());
+        }
+        selection
     }
 
     /// Configuration of the default router: only the keys its policy reads.

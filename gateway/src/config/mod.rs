@@ -11,6 +11,7 @@ mod guest;
 mod keys;
 mod modules;
 mod name;
+mod objects;
 mod policy;
 mod print;
 mod problem;
@@ -33,6 +34,8 @@ pub use dead_letters::DeadLetters;
 pub use decoding::{DataNode, DecodeStyle, Decoding, Heartbeat, Numbers, Parallel, SpillConfig};
 pub use modules::{Grant, Limits, Module, Modules, OnError, OnRestart, Sha256, Swap};
 pub use name::{Description, ILLEGAL_IN_OBJECT, Pattern, SlotName, SqlName, TaskName, TopicName, is_legal_topic};
+pub(crate) use objects::is_system;
+pub use objects::{Objects, list};
 pub use policy::{PartitionPolicy, TopicPolicy};
 pub use problem::{Problem, Problems};
 pub use quantity::{Bounded, Size, Span};
@@ -42,7 +45,7 @@ pub use route::{Binary, Format, FormatKind, Money, Profile, Route, SqlType};
 pub use runtime::{Admin, OnHalt, Pipeline};
 pub use secret::{MASK, Secret, SecretSource};
 pub use sink::{Compression, PositionConfig, PositionStore, Protocol, SaslMechanism, Sink, SinkKind};
-pub use source::{Objects, Source, SourceKind, SslMode};
+pub use source::{Source, SourceKind, SslMode};
 
 /// `[task]`
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -9,6 +9,12 @@ impl Task {
     /// key says that they are secret.
     pub fn to_json(&self) -> Value {
         let mut value = serde_json::to_value(self).unwrap_or_default();
+        if self.objects.import.is_some()
+            && let Some(Value::Object(objects)) = value.get_mut("objects")
+        {
+            // The file says which; both beside each other would be no task file.
+            objects.retain(|key, _| key == "import");
+        }
         if let Some(modules) = value.get_mut("modules") {
             mask(modules);
         }

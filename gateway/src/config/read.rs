@@ -51,6 +51,7 @@ pub fn parse(text: &str, folder: &Path) -> Result<Task, Problems> {
     derive::fill(&mut table);
     if let Some(mut task) = values(table, &mut problems) {
         rules(&task, &mut problems);
+        task.objects.read(task.source.kind, &task.modules, folder, &mut problems);
         if problems.problems.is_empty() {
             rebase(&mut task, folder);
             return Ok(task);
@@ -183,7 +184,7 @@ impl Problems {
 /// Rules that join several keys.
 fn rules(task: &Task, problems: &mut Problems) {
     task.source.check(problems);
-    task.objects.check(problems);
+    task.objects.check(task.source.kind, problems);
     task.route.check(problems);
     task.format.check(&task.modules, &task.sink, problems);
     super::registry::check(task.registry.as_ref(), &task.sink, problems);

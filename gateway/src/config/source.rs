@@ -1,4 +1,4 @@
-//! `[source]` and `[objects]`: the database that is read, and which of its tables.
+//! `[source]`: the database that is read.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Bounded, DataNode, Decoding, Heartbeat, HostAddress, Numbers, Parallel, Pattern, Problems, SecretSource, Size,
+    Bounded, DataNode, Decoding, Heartbeat, HostAddress, Numbers, Parallel, Problems, SecretSource, Size,
     SlotName, Span, SpillConfig, SqlName,
 };
 
@@ -202,41 +202,5 @@ impl Source {
         super::decoding::check(self, problems);
         // PostgreSQL's own limit of one message is 1 GiB.
         problems.size("source.max_message", self.max_message, Size::kib(64), Size::mib(1024));
-    }
-}
-
-/// `[objects]`
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Objects {
-    /// Tables to read, as schema.table with * for any characters.
-    #[serde(default = "everything")]
-    pub include: Vec<Pattern>,
-    /// Tables to leave out of these.
-    #[serde(default)]
-    pub exclude: Vec<Pattern>,
-}
-
-fn everything() -> Vec<Pattern> {
-    vec![super::derive::parsed("*.*")]
-}
-
-impl Default for Objects {
-    fn default() -> Objects {
-        Objects { include: everything(), exclude: Vec::new() }
-    }
-}
-
-impl Objects {
-    /// Whether a table is selected.
-    pub fn selects(&self, schema: &str, table: &str) -> bool {
-        let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.covers(schema, table));
-        any(&self.include) && !any(&self.exclude)
-    }
-
-    pub(super) fn check(&self, problems: &mut Problems) {
-        if self.include.is_empty() {
-            problems.refuse(&["objects.include"], "must have at least one pattern; leave the key out for all tables");
-        }
     }
 }

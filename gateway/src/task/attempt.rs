@@ -347,7 +347,7 @@ async fn settle(
         slot_state,
         partitions: Default::default(),
         modules: loaded.active(),
-        selection: format!("sha256:{}", hex(&<sha2::Sha256 as sha2::Digest>::digest(task.select_config()))),
+        selection: format!("sha256:{}", hex(&<sha2::Sha256 as sha2::Digest>::digest(task.selection()))),
         paused: false,
         written_at_ms: super::now_millis(),
     };

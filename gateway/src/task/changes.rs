@@ -20,13 +20,13 @@ const LIMIT: u64 = 4 << 20;
 pub struct Watched(Vec<(PathBuf, Option<[u8; 32]>)>);
 
 impl Watched {
-    /// Remembers the task file, if there is one, and every file with a secret or a key that the task names.
+    /// Remembers the task file, if there is one, and every file with a secret, a key or the tables that the task names.
     pub fn new(file: Option<&Path>, task: &Task) -> Watched {
         let secrets = task.secrets().filter_map(|(_, secret)| match secret {
             SecretSource::File(path) => Some(path.clone()),
             _ => None,
         });
-        let stores = [&task.sink.trust_store, &task.sink.key_store].into_iter().flatten().cloned();
+        let stores = [&task.sink.trust_store, &task.sink.key_store, &task.objects.import].into_iter().flatten().cloned();
         let files = file.map(Path::to_path_buf).into_iter().chain(secrets).chain(stores);
         Watched(files.map(|path| (path.clone(), digest(&path))).collect())
     }

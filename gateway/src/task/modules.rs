@@ -81,7 +81,7 @@ impl Loaded {
             },
         };
         Ok(Loaded {
-            spec: ChainSpec { filters, maps, route, format },
+            spec: ChainSpec { filters, maps, route, format, mapping: task.mapping() },
             over: BTreeMap::new(),
             engine,
             shown_by: OnceLock::new(),

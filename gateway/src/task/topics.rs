@@ -243,7 +243,7 @@ async fn relations(task: &Task, catalogue: &SqlConnection) -> Result<Vec<Relatio
         }
     } else if task.source.kind == config::SourceKind::Gaussdb {
         let tables = catalog::gauss::tables(catalogue).await?.into_iter();
-        let sent = tables.filter(|table| task.objects.selects(&table.schema, &table.name) && table.is_decoded());
+        let sent = tables.filter(|table| task.selects(&table.schema, &table.name) && table.is_decoded());
         for (id, table) in sent.enumerate() {
             let Some(found) = catalog::stream_table(catalogue, &table.schema, &table.name).await? else { continue };
             let columns = found.columns.into_iter().map(|column| catalogue_column(column).describe()).collect();

@@ -140,6 +140,7 @@ fn chain(engine: &HostEngine, filter: (&[u8], &str), route: (&[u8], &str), forma
         maps: vec![],
         route: stage("route", route),
         format: stage("format", format),
+        mapping: Default::default(),
     };
     let mut chain = Chain::instantiate(&spec, &Limits::default(), &TopicTable::new()).unwrap();
     chain.announce(&relation()).unwrap();

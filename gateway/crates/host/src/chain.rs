@@ -6,6 +6,7 @@
 use crate::contract::{self, filter, format, key_columns, map, route, types};
 use crate::error::{Fault, FaultKind, HostError};
 use crate::limits::Limits;
+use crate::mapping::{MappedTo, Mapping};
 use crate::records::{PartitionChoice, Records, Routed};
 use crate::schema::Schemas;
 use crate::stage::{OnError, Poison, Reject, Stage, StageSpec, Stop, Taken};
@@ -29,6 +30,8 @@ pub struct ChainSpec {
     pub route: StageSpec,
     /// The formatter.
     pub format: StageSpec,
+    /// Tables with another name or topic than their own.
+    pub mapping: Mapping,
 }
 
 /// What the chain does with a table.
@@ -64,6 +67,7 @@ pub struct Chain {
     maps: Vec<Stage<map::Guest>>,
     route: Stage<route::Guest>,
     format: Stage<format::Guest>,
+    mapping: Mapping,
     topics: TopicTable,
     /// By relation id.
     tables: Vec<Option<Table>>,
@@ -133,6 +137,7 @@ impl Chain {
             maps: spec.maps.iter().map(|stage| Stage::start(stage, limits)).collect::<Result<_, _>>()?,
             route: Stage::start(&spec.route, limits)?,
             format: Stage::start(&spec.format, limits)?,
+            mapping: spec.mapping.clone(),
             topics: topics.clone(),
             tables: Vec::new(),
             work: Work::default(),
@@ -173,6 +178,14 @@ impl Chain {
                 }
             }
         }
+        let mut elsewhere = None;
+        match self.mapping.of(&relation.schema, &relation.table) {
+            None => {}
+            Some(MappedTo::Topic(topic)) => elsewhere = Some(topic.clone()),
+            Some(MappedTo::Table { schema, table }) => {
+                (relation.schema, relation.table) = (schema.clone(), table.clone());
+            }
+        }
         let mut maps = Vec::with_capacity(self.maps.len());
         for stage in &mut self.maps {
             let (plan, after) = stage.announce(&relation, |plan| {
@@ -190,7 +203,13 @@ impl Chain {
             }
         }
         let topics = &self.topics;
-        let route = self.route.announce(&relation, |plan| RoutePlan::check(plan, &relation, &keys, topics))?;
+        let route = self.route.announce(&relation, |plan| {
+            let plan = RoutePlan::check(plan, &relation, &keys, topics)?;
+            match &elsewhere {
+                Some(topic) => plan.to_topic(topic, topics),
+                None => Ok(plan),
+            }
+        })?;
         let schemas = self.format.spec.module.host_engine().schemas().clone();
         let format = self.format.announce(&relation, |plan| FormatPlan::check(plan, &relation, &keys, &schemas))?;
         let topics = route.topic().into_iter().collect();
@@ -224,7 +243,7 @@ impl Chain {
     }
 
     fn run(&mut self, batch: &Batch, now: i64, out: &mut Records) -> Result<(), HostError> {
-        let Chain { filters, maps, route, format, topics, tables, work, mapped, spare } = self;
+        let Chain { filters, maps, route, format, mapping: _, topics, tables, work, mapped, spare } = self;
         admit(batch, tables, work)?;
         let mut view = View::source(batch, now);
         for (index, stage) in filters.iter_mut().enumerate().filter(|(_, stage)| stage.active) {

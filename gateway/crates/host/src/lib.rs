@@ -25,6 +25,7 @@ mod instance;
 mod limits;
 mod log;
 mod lone;
+mod mapping;
 mod module;
 mod murmur;
 mod records;
@@ -43,6 +44,7 @@ pub use error::{EngineError, Fault, FaultKind, HostError, LoadError, ModuleError
 pub use grant::Grant;
 pub use limits::Limits;
 pub use lone::{Answer, Destination, Key, LoneStage, Plan, Value};
+pub use mapping::{MappedTo, Mapping};
 pub use module::{About, Digest, Module};
 pub use murmur::positive_murmur2;
 pub use records::{PartitionChoice, Record, Records};

@@ -26,7 +26,7 @@ fn statements(tables: &[&CheckedTable], statement: impl Fn(&CheckedTable) -> Str
 
 /// The tables the task selects.
 pub(super) fn selected<'a>(task: &Task, tables: &'a [CheckedTable]) -> Vec<&'a CheckedTable> {
-    tables.iter().filter(|table| task.objects.selects(&table.schema, &table.name)).collect()
+    tables.iter().filter(|table| task.selects(&table.schema, &table.name)).collect()
 }
 
 /// The selected tables whose changes come, for the items about topics.

@@ -1,6 +1,8 @@
 //! The verdicts about brokers, topics and the position store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use millrace_host::MappedTo;
 
 use super::Facts;
 use crate::{
@@ -25,6 +27,8 @@ pub(in crate::check) const IDS: [&str; 8] = [
 pub(in crate::check) struct Wanted {
     legal: BTreeMap<String, Vec<String>>,
     illegal: Vec<String>,
+    /// Those that a list of tables names.
+    mapped: BTreeSet<String>,
     /// Why nobody knows the topics before the first change.
     unknown: Option<&'static str>,
 }
@@ -46,20 +50,35 @@ pub(in crate::check) fn wanted_topics(task: &Task, sent: Option<&[&Table]>) -> W
         wanted.unknown = Some("modules.route chooses the topics");
         return wanted;
     }
+    let mapping = task.mapping();
     if let (TopicPolicy::Single, Some(topic)) = (task.route.topic_policy, &task.route.topic) {
         wanted.legal.insert(topic.to_string(), Vec::new());
-        return wanted;
     }
     let Some(sent) = sent else {
-        wanted.unknown = Some("the tables are not known");
+        if wanted.legal.is_empty() {
+            wanted.unknown = Some("the tables are not known");
+        }
         return wanted;
     };
     let format = task.route.topic_name_format.as_deref().unwrap_or_default();
     for table in sent {
+        let (mut schema, mut own) = (table.schema.as_str(), table.name.as_str());
+        match mapping.of(schema, own) {
+            Some(MappedTo::Topic(topic)) => {
+                wanted.mapped.insert(topic.clone());
+                wanted.legal.entry(topic.clone()).or_default();
+                continue;
+            }
+            Some(MappedTo::Table { schema: other, table }) => (schema, own) = (other, table),
+            None => {}
+        }
+        if task.route.topic_policy == TopicPolicy::Single {
+            continue;
+        }
         let name = format
             .replace("$database$", task.source.database.as_str())
-            .replace("$schema$", &table.schema)
-            .replace("$tablename$", &table.name);
+            .replace("$schema$", schema)
+            .replace("$tablename$", own);
         if is_legal_topic(&name) {
             wanted.legal.entry(name).or_default().push(table.qualified());
         } else {
@@ -108,7 +127,7 @@ fn names(task: &Task, wanted: &Wanted) -> Item {
         return Item::failed(id, format!("'.' and '_' are one in metric names: {}", some(&shared)), mend);
     }
     if task.route.topic_policy == TopicPolicy::PerTable {
-        let many = wanted.legal.iter().filter(|(_, tables)| tables.len() > 1);
+        let many = wanted.legal.iter().filter(|(name, tables)| tables.len() > 1 && !wanted.mapped.contains(*name));
         shared = many.map(|(name, tables)| format!("{name} takes {}", tables.join(", "))).collect();
     }
     if !shared.is_empty() {

@@ -13,7 +13,7 @@ use crate::{
 pub(super) fn selected<'a>(task: &Task, facts: &'a Facts) -> Vec<&'a Table> {
     let via_root = facts.publication.as_ref().is_some_and(|publication| publication.via_root);
     let named = |table: &&Table| if via_root { !table.is_partition } else { !table.partitioned };
-    facts.tables.iter().filter(named).filter(|table| task.objects.selects(&table.schema, &table.name)).collect()
+    facts.tables.iter().filter(named).filter(|table| task.selects(&table.schema, &table.name)).collect()
 }
 
 pub(super) fn exist(task: &Task, facts: &Facts) -> Item {

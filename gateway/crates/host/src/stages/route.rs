@@ -60,6 +60,18 @@ impl RoutePlan {
         })
     }
 
+    /// The same plan with another topic, for a table that the task maps to one.
+    pub(crate) fn to_topic(self, name: &str, topics: &TopicTable) -> Result<RoutePlan, String> {
+        let topic = topics.intern(name).map_err(|error| error.to_string())?;
+        match self {
+            RoutePlan::Fixed { partition, key, .. } => Ok(RoutePlan::Fixed { topic, partition, key }),
+            RoutePlan::ByColumns { columns, names, rowless, .. } => {
+                Ok(RoutePlan::ByColumns { topic, columns, names, rowless })
+            }
+            RoutePlan::PerChange(_) => Err(format!("it routes this table change by change, and the task maps it to topic {name}")),
+        }
+    }
+
     /// The topic, where one is known before the first change.
     pub(crate) fn topic(&self) -> Option<TopicId> {
         match self {

@@ -181,6 +181,7 @@ fn fuel_ends_a_call_at_the_same_place_everywhere() {
         maps: vec![],
         route: stage("plan fixed t 0"),
         format: stage("plan * *; on 77 loop"),
+        mapping: Default::default(),
     };
     let mut chain = Chain::instantiate(&spec, &limits, &TopicTable::new()).unwrap();
     chain.announce(&relation(7, 2)).unwrap();
@@ -201,7 +202,7 @@ fn what_a_module_uses_and_which_limits_it_meets_is_counted() {
         let mut format = StageSpec::new("o", module.clone(), config);
         format.on_error = OnError::Skip;
         let route = StageSpec::new("r", module.clone(), "plan fixed t 0");
-        let spec = ChainSpec { filters: vec![], maps: vec![], route, format };
+        let spec = ChainSpec { filters: vec![], maps: vec![], route, format, mapping: Default::default() };
         let mut chain = Chain::instantiate(&spec, &limits, &TopicTable::new()).unwrap();
         chain.announce(&relation(7, 2)).unwrap();
         chain.process(&batch(&changes(ids)), 0, &mut Records::new()).unwrap();

@@ -141,6 +141,7 @@ pub fn probes(filter: &str, map: &str, route: &str, format: &str) -> ChainSpec {
         maps: optional("m", map),
         route: probe("r", route),
         format: probe("o", format),
+        mapping: Default::default(),
     }
 }
 
