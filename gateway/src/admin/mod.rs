@@ -5,8 +5,14 @@
 
 mod listener;
 mod modules;
+mod objects;
 
-use std::{io::Write, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    io::Write,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use axum::{
     Json, Router,
@@ -31,6 +37,7 @@ pub struct Admin {
     address: SocketAddr,
     observe: Arc<Observe>,
     access: Option<Arc<modules::Access>>,
+    file: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Admin {
@@ -70,12 +77,18 @@ impl Admin {
             })?;
         }
         tracing::info!(code = "admin_listening", address = %address, "HTTP endpoints on http://{address}");
-        Ok(Admin { listener, address, observe, access: None })
+        Ok(Admin { listener, address, observe, access: None, file: None })
     }
 
     /// With the modules of a task: which run, and changing them. `config`: for the token.
     pub fn with_modules(mut self, config: &config::Admin, swaps: Swaps) -> Admin {
         self.access = Some(Arc::new(modules::Access { swaps, token: config.token.clone() }));
+        self
+    }
+
+    /// With the selection of tables, which is changed through the task file.
+    pub fn with_task_file(mut self, file: PathBuf) -> Admin {
+        self.file = Some(file);
         self
     }
 
@@ -94,7 +107,13 @@ impl Admin {
             .fallback(unknown)
             .with_state(self.observe);
         let router = match self.access {
-            Some(access) => router.merge(modules::routes(access)),
+            Some(access) => {
+                let router = router.merge(modules::routes(access.clone()));
+                match self.file {
+                    Some(file) => router.merge(objects::routes(access, file)),
+                    None => router,
+                }
+            }
             None => router,
         };
         let service = router.into_make_service_with_connect_info::<listener::Peer>();

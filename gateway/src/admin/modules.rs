@@ -274,7 +274,7 @@ async fn roll_back(
 }
 
 /// Lets a request pass that may change something.
-async fn guard(
+pub(super) async fn guard(
     Shared(access): Shared<Arc<Access>>,
     ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     request: Request,
@@ -341,11 +341,11 @@ async fn answer((version, told): Asked, wait: bool) -> Response {
     }
 }
 
-fn refused(code: StatusCode, failure: Failure) -> Response {
+pub(super) fn refused(code: StatusCode, failure: Failure) -> Response {
     (code, Json(json!({ "error": failure }))).into_response()
 }
 
-fn bad(code: &'static str, why: impl ToString) -> Failure {
+pub(super) fn bad(code: &'static str, why: impl ToString) -> Failure {
     let mend = "docs/hot-reload.md has the form of the requests";
     Failure::definite(code, "reading a request", why.to_string(), mend)
 }
@@ -355,14 +355,14 @@ fn content_type(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The few plain parameters of a request.
-struct Query<'a>(&'a str);
+pub(super) struct Query<'a>(&'a str);
 
 impl<'a> Query<'a> {
-    fn of(query: Option<&'a str>) -> Query<'a> {
+    pub(super) fn of(query: Option<&'a str>) -> Query<'a> {
         Query(query.unwrap_or_default())
     }
 
-    fn value(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn value(&self, name: &str) -> Option<&'a str> {
         let mut pairs = self.0.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
         pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
     }

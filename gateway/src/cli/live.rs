@@ -267,7 +267,7 @@ fn ascii(json: &str) -> String {
     text
 }
 
-async fn ask(
+pub(super) async fn ask(
     admin: &str,
     method: Method,
     path: &str,

@@ -13,6 +13,7 @@ mod dlq;
 mod exit;
 mod live;
 mod module;
+mod objects;
 mod replay;
 mod run;
 mod secrets;
@@ -60,6 +61,9 @@ enum Command {
     /// The replication slot of a task
     #[command(subcommand)]
     Slot(slot::Command),
+    /// The tables of a task: what there is to choose from, lists of them, and changing the selection
+    #[command(subcommand)]
+    Objects(objects::Command),
     /// Runs the whole way with servers of its own, and checks what arrived
     Demo(Demo),
     /// Transform modules: tests, benches, and what a component is
@@ -109,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Check(task) => check(&task),
         Command::Config(command) => config::run(&command),
         Command::Slot(command) => slot::run(&command),
+        Command::Objects(command) => objects::run(&command),
         Command::Demo(demo) => self::demo(&demo),
         Command::Module(command) => module::run(&command),
         Command::Capture(options) => capture::run(&options),
@@ -194,6 +199,12 @@ mod tests {
             &["config", "schema"],
             &["config", "print", "t"],
             &["slot", "drop", "t"],
+            &["objects", "template", "-o", "l.xlsx"],
+            &["objects", "list", "t"],
+            &["objects", "search", "t", "orders"],
+            &["objects", "check", "t", "--detail", "d.csv"],
+            &["objects", "export", "t", "-o", "l.csv"],
+            &["objects", "set", "t", "--import", "l.csv"],
             &["demo"],
             &["capture", "t", "-o", "f"],
             &["replay", "f", "--chain", "t.toml"],

@@ -57,7 +57,7 @@ async fn serve(task: Task, options: &Options) -> Exit {
     let observe = Arc::new(Observe::new(about(&task)));
     let swaps = Swaps::new(&task, observe.clone());
     let admin = match Admin::bind(&task.admin, observe.clone()).await {
-        Ok(admin) => admin.with_modules(&task.admin, swaps.clone()),
+        Ok(admin) => admin.with_modules(&task.admin, swaps.clone()).with_task_file(options.file.clone()),
         Err(failure) => {
             observe.halted(&failure);
             return Exit::Definite;

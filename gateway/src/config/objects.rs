@@ -114,7 +114,9 @@ impl Objects {
                 }
                 return;
             }
-            Err(error) => return problems.add(at, error.to_string(), Some(format!("{:?}", path.display().to_string()))),
+            Err(error) => {
+                return problems.add(at, error.to_string(), Some(format!("{:?}", path.display().to_string())));
+            }
         };
         for row in &import.rows {
             if is_system(kind, &row.schema, &row.table) {
@@ -137,8 +139,8 @@ pub(crate) fn is_system(kind: SourceKind, schema: &str, table: &str) -> bool {
     match kind {
         SourceKind::Gaussdb => millrace_objects::is_system_table(schema, table),
         SourceKind::Postgresql => {
-            ["pg_catalog", "information_schema"].contains(&schema) || schema.starts_with("pg_t")
-                && millrace_objects::is_system_schema(schema)
+            ["pg_catalog", "information_schema"].contains(&schema)
+                || schema.starts_with("pg_t") && millrace_objects::is_system_schema(schema)
         }
     }
 }

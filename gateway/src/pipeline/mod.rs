@@ -43,7 +43,7 @@ pub use room::{Permit, Pool, Room};
 pub use session::{Session, SessionEnd, SessionParts};
 pub use shadow::Shadow;
 pub use spill::{SpillFile, SpillRoom};
-pub use switch::{Armed, Drain, Switch};
+pub use switch::{Armed, Drain, Park, Switch};
 pub use targets::{Places, Target, Targets, Wish};
 pub use turn::Turn;
 

@@ -17,7 +17,7 @@ use millrace_decode::{
 use millrace_replication::{Frame, SqlConnection, StreamReader, catalog};
 use tokio::sync::watch;
 
-use super::{Armed, Drain, Gate, Generation, Pool, Room, Switch, Turn, Work};
+use super::{Armed, Drain, Gate, Generation, Pool, Room, Switch, Turn, Work, switch::Park};
 use crate::{failpoint, observe::Observe, task::spread::Spread};
 
 /// Longest wait for a streamed transaction to become visible; only a stuck synchronous standby makes it long.
@@ -207,6 +207,9 @@ impl Outlet {
     /// position behind everything up to here is durable, together with the new modules, before the first record of the new version
     /// is sent: a crash then replays nothing of one version with the other (I3).
     async fn cross(&mut self) -> Result<(), Failure> {
+        if let Some(park) = self.switch.take_park() {
+            self.stand_still(park).await?;
+        }
         let Some(Armed { generation, drain, done }) = self.switch.take() else { return Ok(()) };
         // Room for what was read is needed with and without a swap, so waiting for it is none of the swap's pause.
         self.dispatch().await?;
@@ -220,6 +223,26 @@ impl Outlet {
         };
         let noted = self.turn.ask(self.last_end(), modules);
         self.send(Some(Gate { noted, turn: self.turn.clone(), patience, done })).await
+    }
+
+    /// Stands still between two transactions, with everything before it durable, until the session is told to end: what comes next may
+    /// be read with another selection of tables, and ids and records of what was read stay as they are (I2, I3).
+    async fn stand_still(&mut self, park: Park) -> Result<(), Failure> {
+        self.dispatch().await?;
+        let began = Instant::now();
+        let noted = self.turn.ask(self.last_end(), park.modules);
+        if tokio::time::timeout(park.patience, noted).await.is_ok() {
+            // Who asked may have gone with the task; the session then ends for the same reason.
+            let _ = park.done.send(Ok(self.last_end()));
+            return std::future::pending().await;
+        }
+        self.turn.withdraw();
+        self.waited += began.elapsed();
+        let why = format!("what was read was not acknowledged and noted within {:?}", park.patience);
+        let mend = "look at the brokers, then ask again; the selection before it goes on";
+        let tried = "draining before another selection of tables";
+        let _ = park.done.send(Err(Failure::transient("objects_drain", tried, why, mend)));
+        Ok(())
     }
 
     /// A keepalive outside a transaction says that everything before its LSN was sent: it becomes an empty transaction end, and

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use millrace_batch::Failure;
+use millrace_batch::{Failure, Lsn};
 use millrace_position::ActiveModule;
 use tokio::sync::{Notify, oneshot};
 
@@ -35,10 +35,22 @@ pub struct Drain {
     pub patience: Duration,
 }
 
+/// Asks the reader to stand still at the next transaction boundary until the session is told to end.
+pub struct Park {
+    /// The modules that run, for the position record.
+    pub modules: Vec<ActiveModule>,
+    /// Longest wait for everything before the boundary to be acknowledged and noted; after it the stream goes on.
+    pub patience: Duration,
+    /// Told the boundary, once the position behind everything before it is durable.
+    pub done: oneshot::Sender<Result<Lsn, Failure>>,
+}
+
 /// The way from whoever prepares a version to the reader of one session.
 #[derive(Default)]
 pub struct Switch {
     armed: AtomicBool,
+    parking: AtomicBool,
+    park: Mutex<Option<Park>>,
     next: Mutex<Option<Armed>>,
     bell: Notify,
     shadow: Mutex<Option<Arc<Shadow>>>,
@@ -66,10 +78,23 @@ impl Switch {
         *self.next() = None;
     }
 
-    /// Whether a version waits. Cheap enough for every commit.
+    /// Whether a version waits, or the reader is asked to stand still. Cheap enough for every commit.
     #[inline]
     pub fn is_armed(&self) -> bool {
-        self.armed.load(Ordering::Relaxed)
+        self.armed.load(Ordering::Relaxed) || self.parking.load(Ordering::Relaxed)
+    }
+
+    /// Asks the reader to stand still.
+    pub fn park(&self, park: Park) {
+        *self.park.lock().unwrap_or_else(PoisonError::into_inner) = Some(park);
+        self.parking.store(true, Ordering::Release);
+        self.bell.notify_one();
+    }
+
+    /// The request to stand still.
+    pub(super) fn take_park(&self) -> Option<Park> {
+        self.parking.store(false, Ordering::Release);
+        self.park.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The version that waits.

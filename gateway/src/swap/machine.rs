@@ -181,6 +181,8 @@ impl Machine {
     pub fn adopt(&mut self, version: Ticket) {
         self.installed = version;
         self.trial = None;
+        // A task that begins anew in this process takes requests again.
+        self.stopping = false;
     }
 
     /// The version on trial and what it has spent.

@@ -26,7 +26,8 @@ impl Watched {
             SecretSource::File(path) => Some(path.clone()),
             _ => None,
         });
-        let stores = [&task.sink.trust_store, &task.sink.key_store, &task.objects.import].into_iter().flatten().cloned();
+        let stores =
+            [&task.sink.trust_store, &task.sink.key_store, &task.objects.import].into_iter().flatten().cloned();
         let files = file.map(Path::to_path_buf).into_iter().chain(secrets).chain(stores);
         Watched(files.map(|path| (path.clone(), digest(&path))).collect())
     }

@@ -13,6 +13,7 @@ mod heartbeat;
 mod login;
 pub(crate) mod module_store;
 pub(crate) mod modules;
+pub(crate) mod objects;
 mod publication;
 mod shard;
 mod slot_watch;
@@ -181,6 +182,8 @@ async fn side_by_side(
             running.spawn(tracing::Instrument::instrument(work, span));
         }
     }
+    let mut edits = common.swaps.edits();
+    edits.mark_unchanged();
     let heartbeat = tokio::spawn(heartbeat::beat(common.task.clone(), common.gate.clone()));
     let mut outcome = shard::End::Stopped;
     let mut stopping = false;
@@ -190,6 +193,14 @@ async fn side_by_side(
                 // A channel that closed asks for nothing; the shards then run until they end by themselves.
                 stopping = true;
                 if asked.is_ok() {
+                    let _ = end.send(true);
+                }
+            }
+            Ok(()) = edits.changed(), if !stopping => {
+                // Every session stands still at a durable position.
+                let task = edits.borrow_and_update().clone();
+                if let Some(task) = task {
+                    outcome = shard::End::Changed(Box::new(Task::clone(&task)));
                     let _ = end.send(true);
                 }
             }

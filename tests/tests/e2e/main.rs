@@ -14,6 +14,7 @@ mod gaussdb;
 mod harness;
 mod hostile;
 mod life;
+mod objects;
 mod outage;
 mod refusals;
 mod routing;

@@ -126,6 +126,11 @@ const LONG: &str = "SELECT pid, NULL::text, extract(epoch FROM now() - xact_star
     UNION ALL SELECT NULL, gid, extract(epoch FROM now() - prepared)::int8 FROM pg_prepared_xacts \
     WHERE prepared < now() - interval '300 seconds' ORDER BY 3 DESC LIMIT 20";
 
+/// Every table outside the system schemas.
+pub(in crate::check) async fn tables_of(client: &Client, publication: Option<&str>) -> Result<Vec<Table>, Error> {
+    client.query(TABLES, &[&publication]).await?.iter().map(table_of).collect()
+}
+
 /// Asks everything; without a publication, every table is as it is sent by a plugin that needs none. Fails as a whole: a server that
 /// answers one of these answers all.
 pub(in crate::check) async fn gather(client: &Client, slot: &str, publication: Option<&str>) -> Result<Facts, Error> {

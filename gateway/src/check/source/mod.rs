@@ -7,7 +7,7 @@ mod server;
 mod slot;
 mod tables;
 
-pub(super) use facts::{Facts, Table, gather};
+pub(super) use facts::{Facts, Table, gather, tables_of};
 pub(super) use slot::Stored;
 
 use super::Item;

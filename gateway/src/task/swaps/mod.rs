@@ -6,6 +6,7 @@
 mod beside;
 mod canary;
 mod carry_out;
+mod park;
 mod prepare;
 mod request;
 mod restore;
@@ -59,6 +60,10 @@ struct Inner {
     observe: Arc<Observe>,
     state: Mutex<State>,
     installed: tokio_watch::Sender<Ticket>,
+    /// The task to go on with, once its sessions stand still.
+    edit: tokio_watch::Sender<Option<Arc<Task>>>,
+    /// One change of the selection at a time.
+    editing: tokio::sync::Mutex<()>,
     faults: mpsc::UnboundedSender<TrialFault>,
     told: Mutex<Option<mpsc::UnboundedReceiver<TrialFault>>>,
     /// The task file's own chain, until it is installed; held while it is loaded.
@@ -132,6 +137,8 @@ impl Swaps {
             faults,
             told: Mutex::new(Some(told)),
             loading: tokio::sync::Mutex::default(),
+            edit: tokio_watch::Sender::new(None),
+            editing: tokio::sync::Mutex::default(),
         }))
     }
 

@@ -68,7 +68,9 @@ impl RoutePlan {
             RoutePlan::ByColumns { columns, names, rowless, .. } => {
                 Ok(RoutePlan::ByColumns { topic, columns, names, rowless })
             }
-            RoutePlan::PerChange(_) => Err(format!("it routes this table change by change, and the task maps it to topic {name}")),
+            RoutePlan::PerChange(_) => {
+                Err(format!("it routes this table change by change, and the task maps it to topic {name}"))
+            }
         }
     }
 

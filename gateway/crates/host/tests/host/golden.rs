@@ -139,7 +139,8 @@ fn refused(id: u32, error: HostError) -> Value {
 fn the_selection() {
     for case in cases("select") {
         let (route, format) = (probe("r", "plan fixed t 0"), probe("o", "plan - -"));
-        let spec = ChainSpec { filters: vec![select(&case.config)], maps: vec![], route, format, mapping: Default::default() };
+        let spec =
+            ChainSpec { filters: vec![select(&case.config)], maps: vec![], route, format, mapping: Default::default() };
         let mut seen = Vec::new();
         match start(&spec, &TopicTable::new()) {
             Err(refused) => seen.push(refused),
@@ -217,7 +218,13 @@ fn the_message_format() {
     for case in cases("drs-json") {
         // Every table goes to one topic by the hash of its name, so that no golden table is refused by the router.
         let route = topic_router(r#"{"topic_policy":0,"topic":"t","partition_policy":0}"#);
-        let spec = ChainSpec { filters: vec![select("{}")], maps: vec![], route, format: drs_json(&case.config), mapping: Default::default() };
+        let spec = ChainSpec {
+            filters: vec![select("{}")],
+            maps: vec![],
+            route,
+            format: drs_json(&case.config),
+            mapping: Default::default(),
+        };
         let mut seen = Vec::new();
         match start(&spec, &TopicTable::new()) {
             Err(refused) => seen.push(refused),

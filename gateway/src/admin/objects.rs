@@ -1,0 +1,74 @@
+//! `PUT /v1/objects`: another selection of tables for the task that runs.
+//!
+//! Owns the form of the request and the answer; who may ask is `modules`' guard. Must not decide what a change does.
+
+use std::{path::PathBuf, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::to_bytes,
+    extract::{Request, State as Shared},
+    http::StatusCode,
+    middleware::from_fn_with_state,
+    response::{IntoResponse, Response},
+    routing::put,
+};
+use serde_json::json;
+
+use super::modules::{Access, Query, bad, guard, refused};
+use crate::task::objects::{Sent, change};
+
+/// The routes. `file`: the task file.
+pub(super) fn routes(access: Arc<Access>, file: PathBuf) -> Router {
+    Router::new()
+        .route("/v1/objects", put(set))
+        .route_layer(from_fn_with_state(access.clone(), guard))
+        .with_state((access, Arc::new(file)))
+}
+
+/// An empty body: the selection that the task file names now. Otherwise the body is a list, and `?name=` its file name.
+async fn set(Shared((access, file)): Shared<(Arc<Access>, Arc<PathBuf>)>, request: Request) -> Response {
+    let uri = request.uri().clone();
+    let name = unescaped(Query::of(uri.query()).value("name").unwrap_or_default());
+    let limit = millrace_objects::FILE_LIMIT;
+    let Ok(body) = to_bytes(request.into_body(), limit).await else {
+        let why = format!("its body is cut short or has more than {limit} bytes");
+        return refused(StatusCode::PAYLOAD_TOO_LARGE, bad("request_invalid", why));
+    };
+    let sent = (!body.is_empty()).then(|| Sent { name, bytes: body.to_vec() });
+    match change(&access.swaps, &file, sent).await {
+        Ok(edited) => Json(json!(edited)).into_response(),
+        Err(failure) if failure.is_definite() => refused(StatusCode::UNPROCESSABLE_ENTITY, failure),
+        Err(failure) => refused(StatusCode::SERVICE_UNAVAILABLE, failure),
+    }
+}
+
+/// A query's value without its escapes; what is no escape stands for itself.
+fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let hex = (*first == b'%').then(|| after.get(..2)).flatten().and_then(|two| std::str::from_utf8(two).ok());
+        match hex.and_then(|two| u8::from_str_radix(two, 16).ok()) {
+            Some(byte) => (bytes.push(byte), rest = &after[2..]),
+            None => (bytes.push(*first), rest = after),
+        };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn escapes() {
+        for (text, plain) in [
+            ("a%20b%281%29.csv", "a b(1).csv"),
+            ("%", "%"),
+            ("%zz%4", "%zz%4"),
+            ("%C3%A4", "\u{e4}"),
+            ("%FF", "\u{fffd}"),
+        ] {
+            assert_eq!(super::unescaped(text), plain, "{text}");
+        }
+    }
+}
