@@ -170,6 +170,10 @@ pub struct Table {
     pub options: Vec<String>,
     /// `partstrategy` of a partitioned table: `r`, `i` (interval), `l`, `h`.
     pub partition_strategy: Option<char>,
+    /// Names of constraints that may be checked late.
+    pub deferrable: Vec<String>,
+    /// Names of generated columns.
+    pub generated: Vec<String>,
 }
 
 impl Table {
@@ -189,6 +193,8 @@ impl Table {
             persistence: 'p',
             options: vec!["orientation=row".to_owned(), "compression=no".to_owned()],
             partition_strategy: None,
+            deferrable: Vec::new(),
+            generated: Vec::new(),
         }
     }
 

@@ -195,6 +195,15 @@ fn tables(asker: &Asker<'_>) -> Vec<Arc<Table>> {
     tables
 }
 
+/// Rows of schema, table, and what a table has of something.
+fn marks(asker: &Asker<'_>, of: fn(&Table) -> Vec<(String, String)>) -> Vec<Row> {
+    let rows = |table: &Arc<Table>| -> Vec<Row> {
+        let row = |(name, what): (String, String)| vec![text(&table.schema), text(&table.name), text(name), text(what)];
+        of(table).into_iter().map(row).collect()
+    };
+    tables(asker).iter().flat_map(rows).collect()
+}
+
 /// `{2,1}`: columns of the primary key by number, `None` without one.
 fn key_numbers(table: &Table) -> Option<String> {
     let numbers: Vec<String> = table.key.iter().map(|column| (column + 1).to_string()).collect();
@@ -473,6 +482,32 @@ static QUERIES: &[Query] = queries! {
             ];
             Ok(tables(asker).iter().map(row).collect())
         };
+    "SELECT n.nspname, c.relname, k.conname, '' FROM pg_constraint k \
+     JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+     WHERE k.condeferrable ORDER BY 1, 2, 3 LIMIT 1000",
+        [("nspname", NAME), ("relname", NAME), ("conname", NAME), ("?column?", TEXT)],
+        |asker, _| Ok(marks(asker, |table| table.deferrable.iter().map(|name| (name.clone(), String::new())).collect()));
+    "SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, NULL) FROM pg_attribute a \
+     JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_type t ON t.oid = a.atttypid \
+     WHERE c.relkind IN ('r', 'p') AND c.oid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped \
+     AND CASE WHEN t.typelem <> 0 AND t.typlen = -1 THEN t.typelem ELSE t.oid END NOT IN \
+     (16, 17, 20, 21, 23, 25, 86, 88, 90, 114, 600, 601, 602, 603, 604, 650, 700, 701, 718, 790, 829, 869, 1042, 1043, 1082, 1083, \
+     1114, 1184, 1186, 1266, 1560, 1562, 1700, 1790, 2950, 3614, 3615, 3969, 5545, 9003) ORDER BY 1, 2, 3 LIMIT 1000",
+        [("nspname", NAME), ("relname", NAME), ("attname", NAME), ("format_type", TEXT)], |asker, _| {
+            let undocumented = |table: &Table| {
+                let columns = table.columns.iter().filter(|column| {
+                    let element = column.type_name.strip_suffix("[]").unwrap_or(&column.type_name);
+                    ["jsonb", "xml", "hll", "int4range", "hash16", "hash32"].contains(&element)
+                });
+                columns.map(|column| (column.name.clone(), column.type_name.to_string())).collect()
+            };
+            Ok(marks(asker, undocumented))
+        };
+    "SELECT n.nspname, c.relname, a.attname, '' FROM pg_attrdef d \
+     JOIN pg_class c ON c.oid = d.adrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.adnum WHERE d.adgencol = 's' ORDER BY 1, 2, 3 LIMIT 1000",
+        [("nspname", NAME), ("relname", NAME), ("attname", NAME), ("?column?", TEXT)],
+        |asker, _| Ok(marks(asker, |table| table.generated.iter().map(|name| (name.clone(), String::new())).collect()));
     "SELECT c.oid, c.relreplident, \
      (SELECT k.conkey::text FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'p') \
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \

@@ -4,12 +4,14 @@
 //! of PostgreSQL 9.2 with additions: no `LATERAL`, no `jsonb` of a row, the old names of the log functions. Everything goes by
 //! the simple protocol and comes as text, which every product and every proxy between understands.
 
+mod mark;
 mod node;
 pub mod query;
 mod server;
 mod slot;
 mod table;
 
+pub use mark::{Mark, deferrable_constraints, generated_columns, undocumented_types};
 pub use node::{Node, NodeKind, NodeTable, ServerRole, node_tables, nodes, server_role};
 pub use server::{GaussRole, GaussServer, database_settings, role, server, settings};
 pub use slot::{create_slot, drop_slot, open_transactions, slot, slots_used};

@@ -73,6 +73,24 @@ pub const TABLES: &str = "SELECT c.oid, n.nspname, c.relname, c.relpersistence, 
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
     WHERE c.relkind = 'r' AND c.oid >= 16384 AND n.nspname NOT LIKE 'pg!_%' ESCAPE '!' ORDER BY 2, 3";
 
+/// Constraints that may be checked late. The same text serves PostgreSQL.
+pub const DEFERRABLE: &str = "SELECT n.nspname, c.relname, k.conname, '' FROM pg_constraint k \
+    JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+    WHERE k.condeferrable ORDER BY 1, 2, 3 LIMIT 1000";
+
+/// Columns whose type is none of the documented ones, nor an array of one. The same text serves PostgreSQL.
+pub const UNDOCUMENTED_TYPES: &str = "SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, NULL) FROM pg_attribute a \
+    JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_type t ON t.oid = a.atttypid \
+    WHERE c.relkind IN ('r', 'p') AND c.oid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped \
+    AND CASE WHEN t.typelem <> 0 AND t.typlen = -1 THEN t.typelem ELSE t.oid END NOT IN \
+    (16, 17, 20, 21, 23, 25, 86, 88, 90, 114, 600, 601, 602, 603, 604, 650, 700, 701, 718, 790, 829, 869, 1042, 1043, 1082, 1083, \
+    1114, 1184, 1186, 1266, 1560, 1562, 1700, 1790, 2950, 3614, 3615, 3969, 5545, 9003) ORDER BY 1, 2, 3 LIMIT 1000";
+
+/// Generated columns; the mark is missing (42703) on old builds.
+pub const GENERATED_COLUMNS: &str = "SELECT n.nspname, c.relname, a.attname, '' FROM pg_attrdef d \
+    JOIN pg_class c ON c.oid = d.adrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.adnum WHERE d.adgencol = 's' ORDER BY 1, 2, 3 LIMIT 1000";
+
 /// One table by name: OID, replica identity, columns of the primary key. The same text serves PostgreSQL.
 pub fn table(schema: &str, name: &str) -> String {
     format!(

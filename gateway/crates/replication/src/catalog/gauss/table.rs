@@ -28,7 +28,9 @@ pub struct CheckedTable {
     pub compressed: bool,
     /// Partitioned by intervals that the server adds.
     pub interval_partitioned: bool,
-    /// The role may read it.
+    /// The role may use its schema.
+    pub usable: bool,
+    /// The role may read it, and use its schema.
     pub selectable: bool,
 }
 
@@ -59,6 +61,7 @@ pub async fn tables(client: &Client) -> Result<Vec<CheckedTable>, Error> {
             columnar: row.flag(6)?,
             compressed: row.flag(7)?,
             interval_partitioned: row.text(8)? == Some("i"),
+            usable: row.flag(9)?,
             selectable: row.flag(9)? && row.flag(10)?,
         });
     }
