@@ -78,7 +78,7 @@ pub(crate) async fn list(task: &Task, client: &SqlConnection) -> Result<Vec<List
         }
         SourceKind::Postgresql => {
             let publication = task.source.publication.as_str();
-            let found = source::tables_of(client, publication).await.map_err(failed)?;
+            let found = source::tables_of(client, Some(publication)).await.map_err(failed)?;
             found.iter().map(|table| listed(&table.schema, &table.name, Vec::new())).collect()
         }
     };

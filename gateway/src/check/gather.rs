@@ -25,7 +25,7 @@ pub async fn check(task: &Task) -> Report {
         let wanted = sink::wanted_topics(task, sent.as_deref());
         brokers(task, &wanted, &mut items).await;
         items.extend(registry::item(task).await);
-        return Report::new(task.task.name.to_string(), items);
+        return Report::new(task.task.name.to_string(), &task.check.confirm, items);
     }
     let source = source_facts(task, &mut items).await;
     let sent = source.as_ref().map(|(facts, _)| source::sent(task, facts));
@@ -51,7 +51,7 @@ pub async fn check(task: &Task) -> Report {
     }
     sink_items(task, kafka, &wanted, &mut items);
     items.extend(registry::item(task).await);
-    Report::new(task.task.name.to_string(), items)
+    Report::new(task.task.name.to_string(), &task.check.confirm, items)
 }
 
 /// Asks the brokers, and judges them.

@@ -5,6 +5,7 @@
 
 mod answer;
 mod capture;
+mod check;
 #[cfg(test)]
 mod codes;
 mod config;
@@ -54,7 +55,7 @@ enum Command {
     /// Runs a task until SIGTERM or SIGINT
     Run(run::Options),
     /// Checks both peers and the settings of a task; changes nothing
-    Check(TaskFile),
+    Check(check::Options),
     /// The task file: its schema, or its effective values
     #[command(subcommand)]
     Config(config::Command),
@@ -110,7 +111,7 @@ struct Demo {
 pub fn main() -> ExitCode {
     let exit = match Cli::parse().command {
         Command::Run(options) => run::run(&options),
-        Command::Check(task) => check(&task),
+        Command::Check(options) => check::run(&options),
         Command::Config(command) => config::run(&command),
         Command::Slot(command) => slot::run(&command),
         Command::Objects(command) => objects::run(&command),
@@ -148,25 +149,6 @@ fn block_on<F: Future>(future: F) -> Result<F::Output, Exit> {
     }
 }
 
-fn check(options: &TaskFile) -> Exit {
-    quiet();
-    let json = options.json.json;
-    let task = match secrets::load(&options.file) {
-        Ok(task) => task,
-        Err(problems) => return answer::problems(&problems, json),
-    };
-    let report = match block_on(crate::check::check(&task)) {
-        Ok(report) => report,
-        Err(exit) => return exit,
-    };
-    answer::data(&report, json);
-    match report.result {
-        crate::check::Verdict::Failed if report.is_transient() => Exit::Transient,
-        crate::check::Verdict::Failed => Exit::Definite,
-        _ => Exit::Done,
-    }
-}
-
 fn demo(options: &Demo) -> Exit {
     quiet();
     let json = options.json.json;
@@ -195,7 +177,7 @@ mod tests {
     #[test]
     fn every_command_but_run_answers_in_json() {
         for args in [
-            &["check", "t"][..],
+            &["check", "t", "--confirm", "sink.topics"][..],
             &["config", "schema"],
             &["config", "print", "t"],
             &["slot", "drop", "t"],

@@ -67,7 +67,7 @@ fn rule<'a>(key: &str, known: impl Iterator<Item = &'a String>, path: &str, root
 }
 
 /// Levenshtein's distance, without regard to case; keys are short, an absurdly long one is far from all.
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     if a.len() > 64 {
         return a.len();
     }

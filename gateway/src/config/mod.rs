@@ -4,6 +4,7 @@
 //! exists is legal in itself; whether the peers agree with it is `check`'s affair. Must not know sockets, Kafka or modules.
 
 mod address;
+mod check;
 mod dead_letters;
 mod decoding;
 mod derive;
@@ -23,13 +24,17 @@ mod runtime;
 mod secret;
 mod sink;
 mod source;
+mod tags;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use address::{BrokerAddress, HostAddress};
+pub use check::Check;
 pub use dead_letters::DeadLetters;
 pub use decoding::{DataNode, DecodeStyle, Decoding, Heartbeat, Numbers, Parallel, SpillConfig};
 pub use modules::{Grant, Limits, Module, Modules, OnError, OnRestart, Sha256, Swap};
@@ -56,6 +61,9 @@ pub struct About {
     /// Free text.
     #[serde(default = "no_description")]
     pub description: Description,
+    /// Labels, as { team = "orders" }; up to 20.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
 }
 
 fn no_description() -> Description {
@@ -74,6 +82,9 @@ pub struct Task {
     /// Which of its tables.
     #[serde(default)]
     pub objects: Objects,
+    /// What was said about the pre-check.
+    #[serde(default)]
+    pub check: Check,
     /// Topics and partitions.
     pub route: Route,
     /// The messages.

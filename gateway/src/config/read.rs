@@ -183,8 +183,10 @@ impl Problems {
 
 /// Rules that join several keys.
 fn rules(task: &Task, problems: &mut Problems) {
+    super::tags::check(&task.task.tags, problems);
     task.source.check(problems);
     task.objects.check(task.source.kind, problems);
+    task.check.check(problems);
     task.route.check(problems);
     task.format.check(&task.modules, &task.sink, problems);
     super::registry::check(task.registry.as_ref(), &task.sink, problems);

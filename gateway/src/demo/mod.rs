@@ -194,6 +194,9 @@ slot = "{slot}"
 [objects]
 include = {tables:?}
 
+[check]
+confirm = ["source.replica_identity", "source.select_privilege", "sink.topic_settings", "sink.auto_create", "sink.message_size"]
+
 [route]
 partitions = {PARTITIONS}
 create_topics = false

@@ -23,6 +23,7 @@ use super::{
     family::{self, Source},
     login::Gate,
     modules::{Loaded, hex},
+    precheck::Precheck,
     slot_watch, source,
     spread::Spread,
     start::{Found, Start, Stored, Wanted, decide},
@@ -56,6 +57,7 @@ pub(crate) struct Runner {
     swaps: Swaps,
     gate: Arc<Gate>,
     spill: Arc<SpillRoom>,
+    precheck: Arc<Precheck>,
     store: Option<Kept>,
     /// Since when the slot has been in use by somebody else.
     busy_since: Option<Instant>,
@@ -72,7 +74,13 @@ struct Kept {
 
 impl Runner {
     /// Keeps nothing yet.
-    pub fn new(observe: Arc<Observe>, swaps: Swaps, gate: Arc<Gate>, spill: Arc<SpillRoom>) -> Runner {
+    pub fn new(
+        observe: Arc<Observe>,
+        swaps: Swaps,
+        gate: Arc<Gate>,
+        spill: Arc<SpillRoom>,
+        precheck: Arc<Precheck>,
+    ) -> Runner {
         let in_session = Arc::default();
         Runner {
             observe,
@@ -80,6 +88,7 @@ impl Runner {
             swaps,
             gate,
             spill,
+            precheck,
             store: None,
             busy_since: None,
             logged_in: false,
@@ -193,7 +202,7 @@ impl Runner {
         };
         let own_select = (shard.count > 1).then(|| task.select_config());
         let loaded = &version.loaded.for_shard(own_select.as_deref());
-        let record = settle(task, kept, &mut from, &system, loaded, shard).await?;
+        let record = settle(task, kept, &mut from, &system, loaded, shard, &self.precheck).await?;
         // Shards share an engine; its numbers are shown once.
         if *version.loaded.shown_by.get_or_init(|| shard.number) == shard.number {
             self.observe.metrics.modules(loaded.engine.clone());
@@ -301,6 +310,7 @@ async fn settle(
     system: &SystemIdentity,
     loaded: &Loaded,
     shard: &Shard,
+    precheck: &Precheck,
 ) -> Result<PositionRecord, Failure> {
     let slot = task.source.slot.as_str();
     let found = family::slot(task, &from.catalogue).await.map_err(|error| error.failure())?.map(|found| Found {
@@ -327,6 +337,9 @@ async fn settle(
         log_end: system.wal_flush,
     };
     let decision = decide(wanted, stored.as_ref(), found.as_ref())?;
+    if decision == Start::First && task.check.at_start {
+        precheck.pass(task).await?;
+    }
     if task.source.decoding == Decoding::Pgoutput {
         super::publication::ensure(task, &from.catalogue, decision == Start::First).await?;
     }

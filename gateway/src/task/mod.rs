@@ -14,6 +14,7 @@ mod login;
 pub(crate) mod module_store;
 pub(crate) mod modules;
 pub(crate) mod objects;
+mod precheck;
 mod publication;
 mod shard;
 mod slot_watch;
@@ -105,6 +106,7 @@ async fn sessions(
         let common = shard::Common {
             swaps: swaps.clone(),
             gate: Arc::default(),
+            precheck: Arc::default(),
             spill: Arc::new(source::spill(&task)),
             file: file.clone(),
             task: task.clone(),

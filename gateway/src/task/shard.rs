@@ -16,7 +16,7 @@ use std::{
 use millrace_batch::Failure;
 use tokio::sync::watch;
 
-use super::{Swaps, attempt, backoff, changes, login::Gate, slot_watch, topology};
+use super::{Swaps, attempt, backoff, changes, login::Gate, precheck::Precheck, slot_watch, topology};
 use crate::{
     config::{self, OnHalt, Task},
     observe::Observe,
@@ -50,6 +50,8 @@ pub(super) struct Common {
     pub swaps: Swaps,
     /// Where every log-in passes.
     pub gate: Arc<Gate>,
+    /// The check of a first start.
+    pub precheck: Arc<Precheck>,
     /// Room on disk for large transactions.
     pub spill: Arc<SpillRoom>,
 }
@@ -70,8 +72,13 @@ pub(super) async fn run(
 ) -> End {
     let task = &common.task;
     let mut backoff = backoff::Backoff::default();
-    let mut runner =
-        attempt::Runner::new(observe.clone(), common.swaps.clone(), common.gate.clone(), common.spill.clone());
+    let mut runner = attempt::Runner::new(
+        observe.clone(),
+        common.swaps.clone(),
+        common.gate.clone(),
+        common.spill.clone(),
+        common.precheck.clone(),
+    );
     let mut first = true;
     loop {
         let began = std::time::Instant::now();

@@ -84,6 +84,13 @@ async fn discovered(coordinator: &SqlConnection) -> Result<Vec<(String, Vec<Host
     Ok(named.collect())
 }
 
+/// Names of the data nodes as the coordinator lists them, whatever the task file says; `None` where it cannot be asked.
+pub(crate) async fn listed(task: &Task) -> Option<Vec<String>> {
+    let coordinator = connect_sql(&source::connect_options(task).ok()?).await.ok()?;
+    let nodes = discovered(&coordinator).await.ok()?;
+    Some(nodes.into_iter().map(|(name, _)| name).collect())
+}
+
 fn numbered(
     nodes: Vec<(String, Vec<HostAddress>)>,
     tables: Vec<catalog::gauss::NodeTable>,

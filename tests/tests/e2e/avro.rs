@@ -186,13 +186,13 @@ fn a_registry_that_is_down_is_waited_for() {
         let out = millrace(&["check", &task.write().display().to_string(), "--json"]).stdout;
         let report: Value = serde_json::from_slice(&out).expect("a report");
         let items = report["items"].as_array().expect("items").clone();
-        items.into_iter().find(|item| item["id"] == "registry.connection").expect("an item of the registry")
+        items.into_iter().find(|item| item["item"] == "registry.connection").expect("an item of the registry")
     };
     let item = checked();
-    assert_eq!((&item["verdict"], &item["code"]), (&json!("FAILED"), &json!("registry_unreachable")));
+    assert_eq!((&item["result"], &item["code"]), (&json!("FAILED"), &json!("registry_unreachable")));
     forward(TcpListener::bind(("127.0.0.1", port)).expect("the port"), registry::shared().address());
     gateway.wait_ready(SOON);
-    assert_eq!(checked()["verdict"], "PASSED");
+    assert_eq!(checked()["result"], "PASSED");
     stage.database.exec("INSERT INTO t VALUES (1)");
     let record = stage.reader(&["t"]).exactly(1, SOON)[0].clone();
     assert_eq!(datum(&record.value.expect("a value")[5..])["type"], "INSERT");

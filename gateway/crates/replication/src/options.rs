@@ -174,6 +174,8 @@ pub struct ConnectOptions {
     pub tcp_keepalive: Option<Duration>,
     /// Server family.
     pub dialect: Dialect,
+    /// Whether sessions ask GaussDB and openGauss for `enable_slot_log`. Off only where the server's own setting is to be seen.
+    pub slot_log: bool,
     /// Port for replication at every host, where it is not the one that follows from [`Self::hosts`]: that port itself in
     /// PostgreSQL; the one after it (`port + 1`) in GaussDB and openGauss, and where nobody listens there, that port itself.
     pub replication_port: Option<u16>,
@@ -198,6 +200,7 @@ impl ConnectOptions {
             application_name: "millrace".to_owned(),
             tcp_keepalive: Some(Duration::from_secs(30)),
             dialect: Dialect::default(),
+            slot_log: true,
             replication_port: None,
         }
     }
@@ -227,7 +230,8 @@ impl ConnectOptions {
             .as_slice(),
             // Standbys learn of a slot and its progress only where this is on. A name the server does not know ends the
             // log-in, and products differ: what is not needed is not sent.
-            Dialect::GaussDb => [("enable_slot_log", "on")].as_slice(),
+            Dialect::GaussDb if self.slot_log => [("enable_slot_log", "on")].as_slice(),
+            Dialect::GaussDb => [].as_slice(),
         });
         settings
     }

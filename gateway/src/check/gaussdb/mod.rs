@@ -1,9 +1,9 @@
 //! Items about GaussDB and openGauss: each data node is looked at by itself.
 //!
-//! Owns the order of questions and the facts of a node; `judge` makes items of them. A node that cannot be asked is an item too.
+//! Owns the order of questions and the facts of a node; `items` judges them. A node that cannot be asked is an item too.
 
-mod judge;
-mod tables;
+mod items;
+mod nodes;
 #[cfg(test)]
 mod tests;
 
@@ -36,26 +36,30 @@ struct Facts {
     tables: Vec<catalog::gauss::CheckedTable>,
     open: Vec<catalog::OpenTransaction>,
     system: SystemIdentity,
+    /// Constraints that may be checked late, columns of types that are not documented, and generated ones where the build tells.
+    deferrable: Vec<catalog::gauss::Mark>,
+    types: Vec<catalog::gauss::Mark>,
+    generated: Option<Vec<catalog::gauss::Mark>>,
 }
 
 /// Looks at every node of a task. `stored` gives the position of a shard, or why it could not be read. Gives the tables that are sent too, where
 /// a node could be asked.
 pub(super) async fn check(
     task: &Task,
-    stored: &dyn Fn(u16) -> Result<Option<Stored>, String>,
+    stored: &(dyn Fn(u16) -> Result<Option<Stored>, String> + Sync),
     items: &mut Vec<Item>,
 ) -> Option<Vec<Table>> {
     let shards = match topology::find(task).await {
         Ok(shards) => shards,
         Err(failure) => {
             items.push(Item::failure("source.connection", &failure));
-            items.extend(judge::IDS.map(|id| Item::skipped(id, "the source cannot be asked")));
+            items.extend(items::IDS.map(|id| Item::skipped(id, "the source cannot be asked")));
             return None;
         }
     };
-    if shards.len() > 1 {
-        let named: Vec<&str> = shards.iter().filter_map(|shard| shard.node.as_deref()).collect();
-        items.push(Item::passed("source.nodes", format!("{} data nodes: {}", named.len(), named.join(", "))));
+    if shards.iter().any(|shard| shard.node.is_some()) {
+        let declared: Vec<&str> = task.source.nodes.iter().map(|node| node.name.as_str()).collect();
+        items.push(nodes::judge(&declared, topology::listed(task).await.as_deref()));
     }
     let mut sent = None;
     for shard in &shards {
@@ -66,23 +70,28 @@ pub(super) async fn check(
                     "source.connection",
                     format!("logged in as {} to {}", task.source.user, task.source.database),
                 ));
-                items.extend(judge::items(task, &facts, stored(shard.number)));
-                sent.get_or_insert_with(|| tables::sent(task, &facts.tables));
+                items.extend(items::items(task, &facts, stored(shard.number)));
+                sent.get_or_insert_with(|| items::sent(task, &facts.tables));
             }
             Err(failure) => {
                 items.push(Item::failure("source.connection", &failure));
-                items.extend(judge::IDS.map(|id| Item::skipped(id, "the node cannot be asked")));
+                items.extend(items::IDS.map(|id| Item::skipped(id, "the node cannot be asked")));
             }
         }
         if let Some(node) = &shard.node {
-            items[began..].iter_mut().for_each(|item| item.reason = format!("{node}: {}", item.reason));
+            for item in &mut items[began..] {
+                item.reason = format!("{node}: {}", item.reason);
+                item.node = Some(node.clone());
+            }
         }
     }
     sent
 }
 
 async fn facts(task: &Task, shard: &topology::Shard) -> Result<Facts, Failure> {
-    let options = source::options_at(task, &shard.hosts)?;
+    let mut options = source::options_at(task, &shard.hosts)?;
+    // The server's own setting is what counts for other slots and after a failover.
+    options.slot_log = false;
     let (options, client) = family::primary(options).await.map_err(|error| error.failure())?;
     debug_assert_eq!(options.dialect, Dialect::GaussDb);
     let mut connection = ReplicationConnection::connect(&options).await.map_err(|error| error.failure())?;
@@ -108,5 +117,8 @@ async fn ask(task: &Task, client: &SqlConnection, system: SystemIdentity) -> Res
         tables: catalog::gauss::tables(client).await?,
         open: catalog::gauss::open_transactions(client).await?,
         system,
+        deferrable: catalog::gauss::deferrable_constraints(client).await?,
+        types: catalog::gauss::undocumented_types(client).await?,
+        generated: catalog::gauss::generated_columns(client).await?,
     })
 }

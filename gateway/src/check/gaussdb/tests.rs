@@ -6,7 +6,7 @@ use millrace_replication::{
     catalog::{OpenTransaction, ReplicaIdentity, SlotState, gauss},
 };
 
-use super::{Facts, judge};
+use super::{Facts, items as judge};
 use crate::{
     check::{
         Verdict::{self, Alarm, Failed, Passed, Skipped},
@@ -35,13 +35,19 @@ fn table(name: &str) -> gauss::CheckedTable {
         columnar: false,
         compressed: false,
         interval_partitioned: false,
+        usable: true,
         selectable: true,
     }
 }
 
 /// A node on which everything is in order.
 fn facts() -> Facts {
-    let settings = [("wal_level", "logical"), ("enable_slot_log", "on"), ("max_replication_slots", "64")];
+    let settings = [
+        ("wal_level", "logical"),
+        ("enable_slot_log", "on"),
+        ("max_replication_slots", "64"),
+        ("max_wal_senders", "64"),
+    ];
     Facts {
         server: gauss::GaussServer {
             product: Some(ProductVersion { product: Product::GaussDb, version: "505.2.1".to_owned() }),
@@ -64,6 +70,9 @@ fn facts() -> Facts {
         tables: vec![table("a"), table("b")],
         open: Vec::new(),
         system: SystemIdentity { system_id: "7".to_owned(), timeline: 1, wal_flush: Lsn(900), database: None },
+        deferrable: Vec::new(),
+        types: Vec::new(),
+        generated: Some(Vec::new()),
     }
 }
 
@@ -116,6 +125,9 @@ fn settings_and_rights() {
     assert_eq!(set("wal_level", "hot_standby"), [("source.wal_level", Failed)]);
     assert_eq!(set("enable_slot_log", "off"), [("source.slot_log", Failed)]);
     assert_eq!(set("max_replication_slots", "1"), [("source.replication_slots", Failed)]);
+    assert_eq!(set("max_replication_slots", "2"), []);
+    assert_eq!(set("max_wal_senders", "1"), [("source.wal_senders", Failed)]);
+    assert_eq!(set("max_wal_senders", "2"), []);
     assert_eq!(alone(|facts| facts.role.replication = false), [("source.role", Failed)]);
     assert_eq!(alone(|facts| facts.role.may_connect = false), [("source.role", Failed)]);
     assert_eq!(alone(|facts| (facts.role.replication, facts.role.member) = (false, true)), []);
@@ -156,16 +168,38 @@ fn what_parallel_decoding_loses_is_said() {
 #[test]
 fn tables() {
     assert_eq!(alone(|facts| facts.tables[0].columnar = true), [("source.table_kinds", Failed)]);
-    assert_eq!(alone(|facts| facts.tables[0].unlogged = true), [("source.table_kinds", Alarm)]);
-    assert_eq!(alone(|facts| facts.tables[0].compressed = true), [("source.table_kinds", Alarm)]);
+    assert_eq!(alone(|facts| facts.tables[0].unlogged = true), [("source.unlogged_tables", Alarm)]);
+    assert_eq!(alone(|facts| facts.tables[0].temporary = true), [("source.table_kinds", Failed)]);
+    assert_eq!(alone(|facts| facts.tables[0].compressed = true), [("source.table_kinds", Failed)]);
+    assert_eq!(alone(|facts| facts.tables[0].usable = false), [("source.schema_usage", Failed)]);
+    let mark = |table: &str, what: &str| gauss::Mark {
+        schema: "public".to_owned(),
+        table: table.to_owned(),
+        name: "x".to_owned(),
+        what: what.to_owned(),
+    };
+    assert_eq!(alone(|facts| facts.types.push(mark("a", "jsonb"))), [("source.column_types", Alarm)]);
+    let strict = "check.strict = true";
+    assert_eq!(noticed(strict, None, |facts| facts.types.push(mark("a", "xml"))), [("source.column_types", Failed)]);
+    assert_eq!(alone(|facts| facts.deferrable.push(mark("a", ""))), [("source.deferrable_constraints", Failed)]);
+    assert_eq!(alone(|facts| facts.generated = Some(vec![mark("a", "")])), [("source.generated_columns", Failed)]);
+    assert_eq!(alone(|facts| facts.generated = None), [("source.generated_columns", Skipped)]);
+    let elsewhere = |facts: &mut Facts| facts.generated = Some(vec![mark("b", "")]);
+    assert_eq!(noticed("objects.include = ['public.a']", None, elsewhere), [], "it is not selected");
     assert_eq!(alone(|facts| facts.tables[0].selectable = false), [("source.select_privilege", Failed)]);
-    assert_eq!(alone(|facts| facts.tables[0].name = "a b".to_owned()), [("source.object_names", Alarm)]);
+    assert_eq!(alone(|facts| facts.tables[0].name = "a b".to_owned()), [("source.object_names", Failed)]);
     let identity = |identity, primary_key| {
         alone(move |facts| {
             (facts.tables[0].replica_identity, facts.tables[0].primary_key) = (identity, primary_key);
         })
     };
     assert_eq!(identity(ReplicaIdentity::Default, true), [("source.replica_identity", Alarm)]);
+    let keyed = |facts: &mut Facts| facts.tables[0].replica_identity = ReplicaIdentity::Default;
+    assert_eq!(noticed(strict, None, keyed), [("source.replica_identity", Failed)], "as the managed service has it");
+    assert_eq!(
+        noticed(strict, None, |facts| facts.tables[0].interval_partitioned = true),
+        [("source.interval_partitions", Failed)]
+    );
     assert_eq!(identity(ReplicaIdentity::Default, false), [("source.replica_identity", Failed)]);
     assert_eq!(identity(ReplicaIdentity::Nothing, true), [("source.replica_identity", Failed)]);
     let named = "objects.include = ['public.a', 'public.gone']";
@@ -202,4 +236,15 @@ fn a_long_transaction_holds_the_slot_up() {
     };
     assert_eq!(alone(|facts| facts.open = vec![old()]), [("source.long_transactions", Failed)]);
     assert_eq!(alone(|facts| facts.open = vec![OpenTransaction { age_seconds: 300, ..old() }]), []);
+}
+
+#[test]
+fn the_declared_nodes_are_those_of_the_cluster() {
+    let actual = ["dn_1".to_owned(), "dn_2".to_owned()];
+    let judged = |declared: &[&str], actual: Option<&[String]>| super::nodes::judge(declared, actual).verdict;
+    assert_eq!(judged(&[], Some(&actual)), Passed);
+    assert_eq!(judged(&["dn_2", "dn_1"], Some(&actual)), Passed);
+    assert_eq!(judged(&["dn_1"], Some(&actual)), Alarm);
+    assert_eq!(judged(&["dn_1", "dn_3"], Some(&actual)), Alarm);
+    assert_eq!(judged(&["dn_1"], None), Skipped);
 }

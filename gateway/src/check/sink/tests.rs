@@ -112,7 +112,7 @@ fn settings_of_the_brokers() {
         }
     };
     assert_eq!(noticed("", A, set("auto.create.topics.enable", "true")), [("sink.auto_create", Alarm)]);
-    let hidden = [("sink.auto_create", Skipped), ("sink.message_size", Skipped)];
+    let hidden = [("sink.version", Skipped), ("sink.auto_create", Skipped), ("sink.message_size", Skipped)];
     assert_eq!(
         noticed("", A, |facts| {
             facts.broker.clear();
@@ -120,10 +120,30 @@ fn settings_of_the_brokers() {
         }),
         hidden
     );
+    let protocol = |version| set("inter.broker.protocol.version", version);
+    assert_eq!(noticed("", A, protocol("0.10.2-IV0")), [("sink.version", Failed)]);
+    assert_eq!(noticed("", A, protocol("0.11.0-IV2")), []);
+    assert_eq!(noticed("", A, protocol("3.9-IV0")), []);
     let small = |facts: &mut Facts| {
         facts.topics.insert("d-public-a".to_owned(), topic(&[("max.message.bytes", "1000")]));
     };
     assert_eq!(noticed("", A, small), [("sink.message_size", Alarm)]);
+}
+
+/// What a list of tables maps is looked for under its own name.
+#[test]
+fn topics_of_a_list() {
+    let folder = tempfile::tempdir().unwrap();
+    let listed = |list: &str, names: &[(&str, &str)]| {
+        std::fs::write(folder.path().join("l.csv"), list).unwrap();
+        noticed(&format!("objects.import = '{}/l.csv'", folder.path().display()), names, |_| ())
+    };
+    assert_eq!(
+        listed("object,topic_mapping\npublic.b,d-public-a\npublic.c,d-public-a\n", &[("public", "b"), ("public", "c")]),
+        []
+    );
+    assert_eq!(listed("object,topic_mapping\npublic.b,other\n", &[("public", "b")]), [("sink.topics", Alarm)]);
+    assert_eq!(listed("object,table_mapping\npublic.b,public.a\n", &[("public", "b")]), []);
 }
 
 #[test]

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use millrace_replication::{
+    Error as Failed,
+    catalog::gauss::{Mark, deferrable_constraints, undocumented_types},
+};
 use tokio_postgres::{Client, Error, Row};
 
 /// Output of the gathering; judged by the other files of this folder.
@@ -26,6 +30,9 @@ pub(in crate::check) struct Facts {
     pub publication: Option<Publication>,
     pub tables: Vec<Table>,
     pub long_transactions: Vec<LongTransaction>,
+    /// Constraints that may be checked late, and columns of types that are not documented; of all tables.
+    pub deferrable: Vec<Mark>,
+    pub types: Vec<Mark>,
 }
 
 /// The task's slot.
@@ -59,6 +66,7 @@ pub(in crate::check) struct Table {
     /// `relreplident`: d, f, i or n.
     pub identity: String,
     pub primary_key: bool,
+    pub may_use: bool,
     pub may_select: bool,
     pub generated_columns: i64,
     pub published: bool,
@@ -107,7 +115,7 @@ const PUBLICATION: &str = "SELECT puballtables, pubinsert, pubupdate, pubdelete,
 const TABLES: &str = "SELECT n.nspname::text, c.relname::text, c.relkind = 'p', c.relispartition, c.relpersistence = 'u', \
     c.relreplident::text, \
     EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary), \
-    has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), \
+    has_schema_privilege(n.oid, 'USAGE'), has_table_privilege(c.oid, 'SELECT'), \
     (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
         AND coalesce(to_jsonb(a)->>'attgenerated', '') <> ''), \
     t.tablename IS NOT NULL, \
@@ -133,7 +141,13 @@ pub(in crate::check) async fn tables_of(client: &Client, publication: Option<&st
 
 /// Asks everything; without a publication, every table is as it is sent by a plugin that needs none. Fails as a whole: a server that
 /// answers one of these answers all.
-pub(in crate::check) async fn gather(client: &Client, slot: &str, publication: Option<&str>) -> Result<Facts, Error> {
+pub(in crate::check) async fn gather(client: &Client, slot: &str, publication: Option<&str>) -> Result<Facts, Failed> {
+    let during = "reading the catalogue";
+    let facts = ask(client, slot, publication).await.map_err(|error| Failed::sql(during, error))?;
+    Ok(Facts { deferrable: deferrable_constraints(client).await?, types: undocumented_types(client).await?, ..facts })
+}
+
+async fn ask(client: &Client, slot: &str, publication: Option<&str>) -> Result<Facts, Error> {
     let server = client.query_one(SERVER, &[]).await?;
     let settings = client.query(SETTINGS, &[]).await?;
     let slot = client.query_opt(SLOT, &[&slot]).await?;
@@ -156,6 +170,7 @@ pub(in crate::check) async fn gather(client: &Client, slot: &str, publication: O
             .iter()
             .map(|row| Ok(LongTransaction { pid: row.try_get(0)?, gid: row.try_get(1)?, seconds: row.try_get(2)? }))
             .collect::<Result<_, Error>>()?,
+        ..Facts::default()
     })
 }
 
@@ -189,10 +204,11 @@ fn table_of(row: &Row) -> Result<Table, Error> {
         unlogged: row.try_get(4)?,
         identity: row.try_get(5)?,
         primary_key: row.try_get(6)?,
-        may_select: row.try_get(7)?,
-        generated_columns: row.try_get(8)?,
-        published: row.try_get(9)?,
-        row_filter: row.try_get(10)?,
-        column_list: row.try_get(11)?,
+        may_use: row.try_get(7)?,
+        may_select: row.try_get(8)?,
+        generated_columns: row.try_get(9)?,
+        published: row.try_get(10)?,
+        row_filter: row.try_get(11)?,
+        column_list: row.try_get(12)?,
     })
 }

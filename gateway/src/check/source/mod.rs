@@ -1,14 +1,10 @@
 //! Items about the database.
 
 mod facts;
-mod limits;
-mod publication;
-mod server;
-mod slot;
-mod tables;
+pub(super) mod items;
 
 pub(super) use facts::{Facts, Table, gather, tables_of};
-pub(super) use slot::Stored;
+pub(super) use items::slot::Stored;
 
 use super::Item;
 use crate::config::Task;
@@ -17,45 +13,58 @@ use crate::config::Task;
 /// position, or why it could not be read.
 pub(super) fn judge(task: &Task, facts: &Facts, system: &str, stored: Result<Option<&Stored>, &str>) -> Vec<Item> {
     let mut items = vec![
-        server::version(facts),
-        server::wal_level(facts),
-        server::output_plugin(task, facts),
-        server::role(task, facts),
-        limits::replication_slots(facts),
-        limits::wal_senders(facts),
-        publication::exists(task, facts),
-        publication::operations(task, facts),
+        items::version::judge(facts),
+        items::wal_level::judge(facts),
+        items::output_plugin::judge(task, facts),
+        items::role::judge(task, facts),
+        items::slot_name::judge(task.source.slot.as_str()),
+        items::replication_slots::judge(facts),
+        items::wal_senders::judge(facts),
+        items::publication::judge(task, facts),
+        items::operations::judge(task, facts),
     ];
-    let selected = tables::selected(task, facts);
+    let selected = selected(task, facts);
     let sent = sent(task, facts);
     items.extend([
-        tables::exist(task, facts),
-        publication::coverage(task, facts, &selected),
-        publication::filters(&sent),
-        tables::replica_identity(&sent),
-        tables::unlogged(&selected),
-        tables::names(&sent),
-        tables::generated_columns(&sent),
-        tables::select_privilege(task, &sent),
-        slot::state(task, facts, system, stored),
-        limits::long_transactions(facts),
+        items::tables::judge(task, facts),
+        items::published_tables::judge(task, facts, &selected),
+        items::filters::judge(&sent),
+        items::replica_identity::judge(task, &sent),
+        items::unlogged_tables::judge(&selected),
+        items::object_names::judge(task, &sent),
+        items::generated_columns::judge(task, &sent),
+        items::deferrable_constraints::judge(task, &facts.deferrable),
+        items::column_types::judge(task, &facts.types),
+        items::schema_usage::judge(task, &sent),
+        items::select_privilege::judge(task, &sent),
+        items::slot::judge(task, facts, system, stored),
+        items::long_transactions::judge(facts),
     ]);
     items
+}
+
+/// The tables the task selects, under the names the stream uses: partitions by their own name, unless the publication says
+/// that they come under their root's.
+fn selected<'a>(task: &Task, facts: &'a Facts) -> Vec<&'a Table> {
+    let via_root = facts.publication.as_ref().is_some_and(|publication| publication.via_root);
+    let named = |table: &&Table| if via_root { !table.is_partition } else { !table.partitioned };
+    facts.tables.iter().filter(named).filter(|table| task.selects(&table.schema, &table.name)).collect()
 }
 
 /// The tables whose changes are sent, as the stream names them. What is not published, or not logged, is not sent: its
 /// identity, columns and topics do not matter.
 pub(super) fn sent<'a>(task: &Task, facts: &'a Facts) -> Vec<&'a Table> {
-    let selected = tables::selected(task, facts).into_iter();
+    let selected = selected(task, facts).into_iter();
     selected.filter(|table| (table.published || facts.publication.is_none()) && !table.unlogged).collect()
 }
 
 /// Ids of [`judge`]'s items, for a report without a connection.
-pub(super) const IDS: [&str; 18] = [
+pub(super) const IDS: [&str; 22] = [
     "source.version",
     "source.wal_level",
     "source.output_plugin",
     "source.role",
+    "source.slot_name",
     "source.replication_slots",
     "source.wal_senders",
     "source.publication",
@@ -67,6 +76,9 @@ pub(super) const IDS: [&str; 18] = [
     "source.unlogged_tables",
     "source.object_names",
     "source.generated_columns",
+    "source.deferrable_constraints",
+    "source.column_types",
+    "source.schema_usage",
     "source.select_privilege",
     "source.slot",
     "source.long_transactions",

@@ -1,5 +1,7 @@
 //! Each item with facts that pass and facts that do not.
 
+use millrace_replication::catalog::gauss::Mark;
+
 use super::{facts::*, *};
 use crate::check::Verdict::{self, Alarm, Failed, Passed, Skipped};
 
@@ -19,6 +21,7 @@ fn table(name: &str) -> Table {
         name: name.to_owned(),
         identity: "f".to_owned(),
         primary_key: true,
+        may_use: true,
         may_select: true,
         published: true,
         ..Table::default()
@@ -146,11 +149,53 @@ fn the_tables() {
     assert_eq!(noticed(&["*.*"], |facts| facts.tables[0].name = "a b".into()), [("source.object_names", Alarm)]);
     assert_eq!(noticed(&["*.*"], |facts| facts.tables[0].generated_columns = 1), [("source.generated_columns", Alarm)]);
     assert_eq!(noticed(&["*.*"], |facts| facts.tables[0].may_select = false), [("source.select_privilege", Alarm)]);
+    assert_eq!(noticed(&["*.*"], |facts| facts.tables[0].may_use = false), [("source.schema_usage", Alarm)]);
+    let mark = |table: &str, what: &str| Mark {
+        schema: "public".into(),
+        table: table.into(),
+        name: "x".into(),
+        what: what.into(),
+    };
+    assert_eq!(noticed(&["*.*"], |facts| facts.types.push(mark("a", "jsonb"))), [("source.column_types", Alarm)]);
+    assert_eq!(
+        noticed(&["*.*"], |facts| facts.deferrable.push(mark("a", ""))),
+        [("source.deferrable_constraints", Alarm)]
+    );
+    assert_eq!(noticed(&["public.a"], |facts| facts.types.push(mark("b", "jsonb"))), [], "it is not selected");
     // What is not sent does not matter.
     assert_eq!(
         noticed(&["*.*"], |facts| (facts.tables[0].published, facts.tables[0].identity) = (false, "n".into())),
         []
     );
+}
+
+/// What the managed service refuses is refused where a person wants it so.
+#[test]
+fn strict_turns_what_is_tolerated_into_failures() {
+    let mut strict = task(&["*.*"]);
+    strict.check.strict = true;
+    let judged = |change: fn(&mut Facts)| {
+        let mut facts = facts();
+        change(&mut facts);
+        let bad = verdicts(&strict, &facts).into_iter().filter(|(_, verdict)| *verdict != Passed);
+        bad.collect::<Vec<_>>()
+    };
+    assert_eq!(judged(|facts| facts.tables[0].identity = "d".into()), [("source.replica_identity", Failed)]);
+    assert_eq!(judged(|facts| facts.tables[0].name = "a b".into()), [("source.object_names", Failed)]);
+    assert_eq!(judged(|facts| facts.tables[0].generated_columns = 1), [("source.generated_columns", Failed)]);
+    assert_eq!(judged(|facts| facts.tables[0].may_select = false), [("source.select_privilege", Failed)]);
+    assert_eq!(judged(|facts| facts.tables[0].row_filter = true), [("source.filters", Alarm)], "this is ours alone");
+}
+
+#[test]
+fn names_of_slots() {
+    let judged = |name: &str| items::slot_name::judge(name).verdict;
+    for good in ["a", "_9", &"a".repeat(63)] {
+        assert_eq!(judged(good), Passed, "{good}");
+    }
+    for bad in ["", "9a", "A", "a-b", &"a".repeat(64)] {
+        assert_eq!(judged(bad), Failed, "{bad}");
+    }
 }
 
 #[test]
@@ -165,7 +210,7 @@ fn partitions_count_under_the_name_the_stream_uses() {
 }
 
 fn selected_names(facts: &Facts) -> Vec<String> {
-    tables::selected(&task(&["*.*"]), facts).into_iter().map(|table| table.name.clone()).collect()
+    selected(&task(&["*.*"]), facts).into_iter().map(|table| table.name.clone()).collect()
 }
 
 #[test]
@@ -178,7 +223,7 @@ fn the_slot_and_the_position() {
         slot_created: true,
     };
     let judged = |slot: Option<Slot>, system: &str, stored: Result<Option<&Stored>, &str>| {
-        let item = slot::state(&task(&["*.*"]), &Facts { slot, ..facts() }, system, stored);
+        let item = items::slot::judge(&task(&["*.*"]), &Facts { slot, ..facts() }, system, stored);
         (item.verdict, item.code)
     };
     assert_eq!(judged(None, "7", Ok(None)), (Passed, None));

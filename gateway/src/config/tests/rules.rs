@@ -6,6 +6,23 @@ use super::{refused, with};
 const RULES: &[(&str, &[&str], &[&str])] = &[
     ("task.name", &["'abcd'", "'A-_9'"], &["'abc'", "'1abc'", "'-abc'", "'ab.c'", "'äbcd'", "''", "5"]),
     ("task.description", &["''", "'Ö, 5 # $ ()'"], &["'a!'", "'a=b'", "'<'", "'>'", "\"'\"", "'&'", "'\"'", "'\\'"]),
+    (
+        "task.tags",
+        &["{}", "{ a = '' }", "{ 'team 1' = 'a b', 'x_.:=+-@' = '_.:=+-@', 'Gruppe_ä' = '1' }"],
+        &[
+            "{ '' = 'a' }",
+            "{ ' a' = '' }",
+            "{ 'a ' = '' }",
+            "{ 'a/b' = '' }",
+            "{ _sys_x = '' }",
+            "{ _sys_enterprise_project_id = '0' }",
+            "{ a = ' b' }",
+            "{ a = 'b ' }",
+            "{ a = 'b!' }",
+            "{ a = 1 }",
+            "['a']",
+        ],
+    ),
     ("source.kind", &["'postgresql'", "'gaussdb'"], &["'PostgreSQL'", "'opengauss'"]),
     ("source.decoding", &["'pgoutput'", "'serial'", "'parallel'"], &["'b'", "'mppdb_decoding'"]),
     (
@@ -56,6 +73,14 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
         &["[]", "['public']", "['a.b.c']", "['.a']", "['a.']", "['a.b c']", "['a.b?']", "['a.\"b']"],
     ),
     ("objects.exclude", &["[]", "['a.*']"], &["['*']"]),
+    ("objects.import", &[], &["'/no/such/list.csv'", "'list.txt'", "5", "''"]),
+    (
+        "check.confirm",
+        &["[]", "['sink.topics', 'source.replica_identity']"],
+        &["['sink.topic']", "['']", "'sink.topics'", "[5]"],
+    ),
+    ("check.strict", &["true"], &["'yes'"]),
+    ("check.at_start", &["false"], &["0"]),
     ("route.topic_policy", &["1", "2", "3"], &["-1", "4", "5", "'1'"]),
     ("route.partition_policy", &["1", "2"], &["0", "3", "-1", "4"]),
     ("route.topic", &[], &["'orders'", "'a b'"]),
@@ -198,6 +223,14 @@ fn lengths_at_their_boundary() {
         assert_eq!(refused(&[&line(most)]), Vec::<String>::new(), "{key}");
         assert_eq!(refused(&[&line(most + 1)]), [key]);
     }
+    let tags = |n: usize| {
+        format!("task.tags = {{ {} }}", (0..n).map(|k| format!("k{k} = 'v'")).collect::<Vec<_>>().join(", "))
+    };
+    assert_eq!(refused(&[&tags(20)]), Vec::<String>::new());
+    assert_eq!(refused(&[&tags(21)]), ["task.tags"]);
+    let tag = |key: usize, value: usize| format!("task.tags = {{ '{}' = '{}' }}", "k".repeat(key), "v".repeat(value));
+    assert_eq!(refused(&[&tag(128, 255)]), Vec::<String>::new());
+    assert_eq!((refused(&[&tag(129, 1)]).len(), refused(&[&tag(1, 256)]).len()), (1, 1));
     let hosts = |key: &str, n: usize| format!("{key} = [{}]", vec!["'a:1'"; n].join(", "));
     for key in ["source.hosts", "sink.brokers"] {
         assert_eq!(refused(&[&hosts(key, 10)]), Vec::<String>::new());

@@ -1,5 +1,6 @@
 //! GaussDB and openGauss as sources: a simulated cluster, the gateway's program, a real Apache Kafka.
 
+mod check;
 mod failover;
 mod layouts;
 mod login;

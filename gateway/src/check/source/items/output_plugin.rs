@@ -1,33 +1,13 @@
-//! The server: its version, its settings, and what the role may do.
+//! Item `source.output_plugin`: the server allows the plugin.
 
 use millrace_replication::quote_ident;
 
-use super::Facts;
+use super::super::Facts;
 use crate::{check::Item, config::Task};
-
-/// pgoutput came with version 10.
-const OLDEST: i32 = 100_000;
-
-pub(super) fn version(facts: &Facts) -> Item {
-    let text = format!("PostgreSQL {}.{}", facts.version / 10_000, facts.version % 10_000);
-    if facts.version < OLDEST {
-        return Item::failed("source.version", format!("{text} has no pgoutput"), "upgrade to version 10 or later");
-    }
-    Item::passed("source.version", text)
-}
-
-pub(super) fn wal_level(facts: &Facts) -> Item {
-    let level = facts.settings.get("wal_level").map_or("unknown", String::as_str);
-    if level == "logical" {
-        return Item::passed("source.wal_level", "logical");
-    }
-    let mend = "ALTER SYSTEM SET wal_level = logical;\n-- then restart the server";
-    Item { code: Some("wal_level"), ..Item::failed("source.wal_level", format!("is {level}, must be logical"), mend) }
-}
 
 /// The setting exists in the minor releases that closed CVE-2026-6471 and in all later ones.
 /// Only superusers and members of pg_read_all_settings see it.
-pub(super) fn output_plugin(task: &Task, facts: &Facts) -> Item {
+pub(in crate::check) fn judge(task: &Task, facts: &Facts) -> Item {
     let (id, plugin) = ("source.output_plugin", task.source.decoding.plugin());
     let Some(list) = facts.settings.get("output_plugin_libraries") else {
         if facts.superuser || facts.reads_settings {
@@ -46,13 +26,4 @@ pub(super) fn output_plugin(task: &Task, facts: &Facts) -> Item {
     let mend = format!("ALTER SYSTEM SET output_plugin_libraries = {plugin}{rest};\nSELECT pg_reload_conf();");
     let reason = format!("output_plugin_libraries ({list}) does not allow {plugin}");
     Item { code: Some("plugin_refused"), ..Item::failed(id, reason, mend) }
-}
-
-pub(super) fn role(task: &Task, facts: &Facts) -> Item {
-    let user = task.source.user.as_str();
-    if facts.superuser || facts.replication {
-        return Item::passed("source.role", format!("{user} may replicate"));
-    }
-    let mend = format!("ALTER ROLE {} REPLICATION;", quote_ident(user));
-    Item::failed("source.role", format!("{user} has no REPLICATION"), mend)
 }

@@ -1,6 +1,6 @@
-//! The slot, and whether it and the stored position belong together.
+//! Item `source.slot`: the slot and the stored position belong together; a first start finds the name free.
 
-use super::Facts;
+use super::super::Facts;
 use crate::{check::Item, config::Task};
 
 /// What the position store knows of the task.
@@ -8,7 +8,7 @@ pub(in crate::check) type Stored = crate::task::start::Stored;
 
 /// `system` is empty where it could not be asked; `stored` is an error where the position could not be read:
 /// then only the slot itself is judged.
-pub(super) fn state(task: &Task, facts: &Facts, system: &str, stored: Result<Option<&Stored>, &str>) -> Item {
+pub(in crate::check) fn judge(task: &Task, facts: &Facts, system: &str, stored: Result<Option<&Stored>, &str>) -> Item {
     use crate::task::start::{Found, Start, Wanted, decide};
     let id = "source.slot";
     let name = task.source.slot.as_str();
