@@ -378,6 +378,51 @@ fn keys_of_the_registry() {
     );
 }
 
+/// The file is the whole selection: patterns beside it are refused, and what is printed names the file alone.
+#[test]
+fn a_list_and_patterns_exclude_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("l.csv");
+    std::fs::write(&list, "object,table_mapping\npublic.a,\n\"public.B\",x.y\n").unwrap();
+    let import = format!("objects.import = {:?}", list.display().to_string());
+    let task = with(&[&import]).unwrap();
+    assert!(task.selects("public", "a") && task.selects("public", "B") && !task.selects("public", "b"));
+    assert_eq!(refused(&[&import, "objects.include = ['public.*']"]), ["objects.include"]);
+    assert_eq!(refused(&[&import, "objects.exclude = ['public.*']"]), ["objects.exclude"]);
+    std::fs::write(&list, "object,topic_mapping\npublic.a,t\n").unwrap();
+    assert_eq!(refused(&[&import]), Vec::<String>::new());
+    assert_eq!(refused(&[&import, "modules.route = { path = 'm' }"]), ["objects.import"]);
+    std::fs::write(&list, "object,table_mapping\na,\nb.c d,\npublic.a,\n").unwrap();
+    assert_eq!(refused(&[&import]), ["objects.import line 2", "objects.import line 3"]);
+}
+
+#[test]
+fn tables_of_the_server_are_never_selected() {
+    let gaussdb = |lines: &[&str]| with(&[&["source.kind = 'gaussdb'"], lines].concat()).unwrap();
+    let all = gaussdb(&[]);
+    for (schema, table, selected) in [
+        ("dbe_perf", "x", false),
+        ("pg_toast_temp_3", "x", false),
+        ("public", "redis_status", false),
+        ("public", "orders", true),
+        ("shop", "redis_status", true),
+    ] {
+        assert_eq!(all.selects(schema, table), selected, "{schema}.{table}");
+    }
+    assert!(all.select_config().contains("dbe_perf.*") && all.select_config().contains("public.redis_status"));
+    assert!(!gaussdb(&["objects.include = ['public.orders']"]).select_config().contains("dbe_perf"));
+    let named = ["source.kind = 'gaussdb'", "objects.include = ['public.orders', 'dbe_perf.x']"];
+    assert_eq!(refused(&named), ["objects.include[1]"]);
+    // Elsewhere these names are anybody's.
+    let postgresql = with(&["objects.include = ['snapshot.*', 'sys.x']"]).unwrap();
+    assert!(
+        postgresql.selects("snapshot", "a")
+            && postgresql.selects("sys", "x")
+            && !postgresql.selects("pg_catalog", "pg_class")
+    );
+    assert_eq!(refused(&["objects.include = ['information_schema.x']"]), ["objects.include[0]"]);
+}
+
 /// What only GaussDB and openGauss have, with the kind that has it.
 #[test]
 fn keys_of_gaussdb() {
