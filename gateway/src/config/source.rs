@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Bounded, DataNode, Decoding, Heartbeat, HostAddress, Numbers, Parallel, Problems, SecretSource, Size,
-    SlotName, Span, SpillConfig, SqlName,
+    Bounded, DataNode, Decoding, Heartbeat, HostAddress, Numbers, Parallel, Problems, SecretSource, Size, SlotName,
+    Span, SpillConfig, SqlName,
 };
 
 /// The family of the source server.

@@ -206,7 +206,7 @@ impl Chain {
         let route = self.route.announce(&relation, |plan| {
             let plan = RoutePlan::check(plan, &relation, &keys, topics)?;
             match &elsewhere {
-                Some(topic) => plan.to_topic(topic, topics),
+                Some(topic) => plan.with_topic(topic, topics),
                 None => Ok(plan),
             }
         })?;

@@ -73,7 +73,6 @@ impl Swaps {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "said once, here")]
     async fn park(&self) -> Result<(Vec<(u16, oneshot::Receiver<Result<Lsn, Failure>>)>, Arc<Task>), Failure> {
         let state = self.state();
         let Some(current) = state.current.clone() else { return Err(not_streaming("the task has not begun")) };

@@ -37,7 +37,8 @@ fn every_item_about_the_source_is_found_in_its_catalogue() {
     scene.task.set("objects.include", r#"["sales.orders"]"#);
     let fresh = scene.cluster.catalogue().table("sales", "orders").expect("the table").clone();
     assert_eq!(with_result(&report(&scene), "FAILED"), Vec::<String>::new());
-    let cases: [(&str, &str, fn(&mut Table)); 9] = [
+    type Case = (&'static str, &'static str, fn(&mut Table));
+    let cases: [Case; 9] = [
         ("source.table_kinds", "FAILED", |table| table.options = vec!["orientation=column".to_owned()]),
         ("source.table_kinds", "FAILED", |table| table.options = vec!["compression=yes".to_owned()]),
         ("source.table_kinds", "FAILED", |table| table.persistence = 'g'),

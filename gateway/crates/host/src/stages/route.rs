@@ -61,7 +61,7 @@ impl RoutePlan {
     }
 
     /// The same plan with another topic, for a table that the task maps to one.
-    pub(crate) fn to_topic(self, name: &str, topics: &TopicTable) -> Result<RoutePlan, String> {
+    pub(crate) fn with_topic(self, name: &str, topics: &TopicTable) -> Result<RoutePlan, String> {
         let topic = topics.intern(name).map_err(|error| error.to_string())?;
         match self {
             RoutePlan::Fixed { partition, key, .. } => Ok(RoutePlan::Fixed { topic, partition, key }),
