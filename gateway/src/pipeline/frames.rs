@@ -224,6 +224,7 @@ mod tests {
             maps: Vec::new(),
             route: stage("route", "plan hash t bytes"),
             format: stage("format", "plan - - ; schema shop text"),
+            mapping: Default::default(),
         };
         let topics = TopicTable::new();
         let mut chain = Chain::instantiate(&spec, engine.limits(), &topics).unwrap();
