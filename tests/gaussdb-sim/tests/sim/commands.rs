@@ -19,23 +19,28 @@ fn server() -> Cluster {
     Cluster::start(options).unwrap()
 }
 
-/// A connection that is past its log-in.
-fn connect(port: u16, user: &str, more: &str) -> TcpStream {
+/// A connection that is past its log-in, or the fields of the refusal.
+pub fn log_in(port: u16, user: &str, replication: Option<&str>) -> Result<TcpStream, Vec<(char, String)>> {
     let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let body = format!("\0\x03\0\x33user\0{user}\0database\0shop\0{more}\0");
+    let replication = replication.map_or_else(String::new, |value| format!("replication\0{value}\0"));
+    let body = format!("\0\x03\0\x33user\0{user}\0database\0shop\0{replication}\0");
     socket.write_all(&(body.len() as u32 + 4).to_be_bytes()).unwrap();
     socket.write_all(body.as_bytes()).unwrap();
-    answer(&mut socket);
-    socket
+    match answer(&mut socket).iter().find(|(tag, _)| *tag == b'E') {
+        Some((_, body)) => Err(fields(body)),
+        None => Ok(socket),
+    }
 }
 
-/// Messages up to ReadyForQuery.
+/// Messages up to ReadyForQuery, or to the end of the connection.
 fn answer(socket: &mut TcpStream) -> Vec<(u8, Vec<u8>)> {
     let mut messages = Vec::new();
     while messages.last().is_none_or(|(tag, _)| *tag != b'Z') {
         let mut head = [0; 5];
-        socket.read_exact(&mut head).unwrap();
+        if socket.read_exact(&mut head).is_err() {
+            break;
+        }
         let mut body = vec![0; u32::from_be_bytes(head[1..].try_into().unwrap()) as usize - 4];
         socket.read_exact(&mut body).unwrap();
         messages.push((head[0], body));
@@ -43,7 +48,7 @@ fn answer(socket: &mut TcpStream) -> Vec<(u8, Vec<u8>)> {
     messages
 }
 
-fn ask(socket: &mut TcpStream, request: &str) -> Vec<(u8, Vec<u8>)> {
+pub fn ask(socket: &mut TcpStream, request: &str) -> Vec<(u8, Vec<u8>)> {
     socket.write_all(b"Q").unwrap();
     socket.write_all(&(request.len() as u32 + 5).to_be_bytes()).unwrap();
     socket.write_all(request.as_bytes()).unwrap();
@@ -52,7 +57,7 @@ fn ask(socket: &mut TcpStream, request: &str) -> Vec<(u8, Vec<u8>)> {
 }
 
 /// Values of a DataRow.
-fn values(body: &[u8]) -> Vec<Option<String>> {
+pub fn values(body: &[u8]) -> Vec<Option<String>> {
     let (mut at, mut values) = (2, Vec::new());
     while at < body.len() {
         let length = i32::from_be_bytes(body[at..at + 4].try_into().unwrap());
@@ -74,7 +79,7 @@ fn plain(value: Option<String>) -> Option<String> {
 }
 
 /// Fields of an ErrorResponse. The number of the server's source line (`c`) and what only openGauss adds (`H`, `W`) are left out.
-fn fields(body: &[u8]) -> Vec<(char, String)> {
+pub fn fields(body: &[u8]) -> Vec<(char, String)> {
     let parts = body.split(|byte| *byte == 0).filter(|part| !part.is_empty());
     let parts = parts.map(|part| (char::from(part[0]), String::from_utf8(part[1..].to_vec()).unwrap()));
     parts.filter(|(field, _)| "SMC".contains(*field)).collect()
@@ -106,7 +111,7 @@ fn commands_are_answered_as_recorded() {
     let lines = RECORDED.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     for line in lines.filter(|line| line["request"].is_string()) {
         // A failed command ends the connection.
-        let mut socket = connect(cluster.port() + 1, "cdc", "replication\0database\0");
+        let mut socket = log_in(cluster.port() + 1, "cdc", Some("database")).unwrap();
         let said: Vec<String> = ask(&mut socket, line["request"].as_str().unwrap()).iter().map(form).collect();
         let recorded = recorded(&line);
         if recorded[0].starts_with('E') {
@@ -130,7 +135,7 @@ fn slot_functions_are_answered_as_recorded() {
     let lines = RECORDED.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     for line in lines.filter(|line| line["sql"].is_string()) {
         let user = if line["case"] == "function_normal_user" { "normal" } else { "cdc" };
-        let mut socket = connect(cluster.port(), user, "");
+        let mut socket = log_in(cluster.port(), user, None).unwrap();
         let said = ask(&mut socket, line["sql"].as_str().unwrap());
         let case = line["case"].as_str().unwrap();
         match &line["error"] {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail loudly, in its helpers too")]
 
+mod answers;
 mod catalogue;
 mod client;
 mod commands;
