@@ -109,6 +109,35 @@ fn changes_that_a_module_fails_on_go_to_the_dead_letters_in_their_place() {
 }
 
 #[test]
+fn a_module_that_traps_on_every_change_lets_none_pass_and_stops_nothing() {
+    const ROWS: usize = 300;
+    let stage = Stage::new("everychange", TABLE);
+    let letters = format!("{}-dead", stage.database.name());
+    let mut task = with(&stage, &entry("map", &format!("{MAP}; on * panic"), "on_error = \"dead-letter\""));
+    task.text("dead_letters.topic", &letters);
+    let mut gateway = Gateway::ready(&task);
+    stage.database.exec(&format!("INSERT INTO t SELECT generate_series(1,{ROWS})"));
+    let mut reader = stage.kafka.reader(&[&letters]);
+    let dead: Vec<usize> = reader
+        .exactly(ROWS, SOON)
+        .iter()
+        .map(|letter| header(letter, "millrace-id").parse().expect("a number"))
+        .collect();
+    assert_eq!(dead, (1..=ROWS).collect::<Vec<_>>(), "each once, in order");
+    assert_eq!(gateway.status()["state"], "streaming");
+    assert_eq!(gateway.get("/readyz").map(|(code, _)| code), Some(200));
+    let traps = gateway.get("/metrics").expect("metrics").1;
+    let traps = traps.lines().find(|line| line.starts_with("millrace_module_faults_total") && line.contains("map[0]"));
+    assert!(traps.is_some_and(|line| line.ends_with(&format!(" {ROWS}"))), "{traps:?}");
+    gateway.stop_cleanly();
+    // They are complete: nothing of them comes again, and without the module the stream goes on behind them.
+    let mut gateway = Gateway::ready(&stage.task);
+    stage.database.exec("INSERT INTO t VALUES (0)");
+    assert_eq!(ids(stage.reader(&["t"]).exactly(1, SOON)), [0]);
+    gateway.stop_cleanly();
+}
+
+#[test]
 fn every_stage_has_its_own_policy() {
     let stage = Stage::new("policies", TABLE);
     let letters = format!("{}-dead", stage.database.name());
@@ -190,6 +219,7 @@ fn every_mischief_halts_with_its_code_or_does_no_harm() {
         ("format", format!("{FORMAT}; on * million"), Some("transform_bad_output")),
         ("format", format!("{FORMAT}; on * back"), Some("transform_bad_output")),
         ("format", format!("{FORMAT}; on * loop"), Some("transform_deadline")),
+        ("filter", format!("{FILTER}; on * flood"), Some("transform_trap")),
         ("filter", format!("{FILTER}; on * log; on * count"), None),
     ];
     for (number, (place, doing, code)) in cases.iter().enumerate() {

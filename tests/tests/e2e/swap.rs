@@ -85,7 +85,7 @@ fn a_thousand_swaps_at_full_load() {
     for swap in 0..SWAPS {
         std::thread::sleep(Duration::from_micros(rng.u64(0..6_000)));
         // Now and then as if it changed routing, which waits for a durable position.
-        let drain = swap % 50 == 49;
+        let drain = swap % 10 == 9;
         let body =
             json!({ "config": { "html_escape": swap % 2 == 0, "db_type": format!("v{}", swap % 7) }, "drain": drain });
         let (code, answer) = gateway.send("PUT", "/v1/modules/format", &body);
@@ -108,12 +108,14 @@ fn a_thousand_swaps_at_full_load() {
     pauses.sort_unstable();
     drained.sort_unstable();
     println!(
-        "{SWAPS} swaps in {took:?} over {} changes: pause p50 {} us, p99 {} us, max {} us; drained: p50 {} us, max {} us; {} versions seen",
+        "{SWAPS} swaps in {took:?} over {} changes: pause p50 {} us, p99 {} us, max {} us; {} drained: p50 {} us, p99 {} us, max {} us; {} versions seen",
         agreement.changes,
         pauses[pauses.len() / 2],
         pauses[pauses.len() * 99 / 100],
         pauses[pauses.len() - 1],
+        drained.len(),
         drained[drained.len() / 2],
+        drained[drained.len() * 99 / 100],
         drained[drained.len() - 1],
         used.len()
     );
@@ -121,6 +123,8 @@ fn a_thousand_swaps_at_full_load() {
     assert!(agreement.changes > 2000, "there was a load: {agreement:?}");
     assert!(used.len() >= 14, "14 configurations, and perhaps the first: {}", used.len());
     assert!(*pauses.last().expect("swaps") <= 50_000, "the stream stands still for 50 ms at most");
+    // Where it drains the broker has its part in it: acknowledgements and a transaction.
+    assert!(drained[drained.len() / 2] <= 50_000, "and so it does where it drains, in the middle: {drained:?}");
     assert_eq!(gateway.metric("millrace_swaps_total"), Some(SWAPS as f64));
     assert_eq!(gateway.metric("millrace_swaps_pending"), Some(0.0));
     gateway.stop_cleanly();

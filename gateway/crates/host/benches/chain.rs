@@ -130,14 +130,17 @@ fn batch(changes: usize, op: Op) -> Batch {
     batch
 }
 
-fn chain(engine: &HostEngine, filter: (&[u8], &str), route: (&[u8], &str), format: (&[u8], &str)) -> Chain {
-    let stage = |name: &str, (bytes, config): (&[u8], &str)| {
+/// A module and its configuration.
+type Given<'a> = (&'a [u8], &'a str);
+
+fn chain(engine: &HostEngine, filter: Given<'_>, map: Option<Given<'_>>, route: Given<'_>, format: Given<'_>) -> Chain {
+    let stage = |name: &str, (bytes, config): Given<'_>| {
         let module = Module::load_with(engine, name, bytes, None, &[Grant::Counter]).unwrap();
         StageSpec::new(name, Arc::new(module), config)
     };
     let spec = ChainSpec {
         filters: vec![stage("filter", filter)],
-        maps: vec![],
+        maps: map.map(|map| stage("map", map)).into_iter().collect(),
         route: stage("route", route),
         format: stage("format", format),
         mapping: Default::default(),
@@ -147,34 +150,64 @@ fn chain(engine: &HostEngine, filter: (&[u8], &str), route: (&[u8], &str), forma
     chain
 }
 
-fn chains(criterion: &mut Criterion<CpuTime>) {
-    const PROBE: &[u8] = include_bytes!("../tests/components/probe.wasm");
+const PROBE: &[u8] = include_bytes!("../tests/components/probe.wasm");
+/// The least work in each stage, by the kit for Rust (tests/guests/costs).
+const COSTS: &[u8] = include_bytes!("../tests/components/costs.wasm");
+const MASK: &[u8] = include_bytes!("../../../../transforms/prebuilt/mask.wasm");
+const SELECT: Given<'_> = (defaults::SELECT, "{}");
+const ROUTER: Given<'_> = (defaults::TOPIC_ROUTER, "{}");
+const JSON: Given<'_> = (defaults::DRS_JSON, "{}");
+const FIXED: Given<'_> = (PROBE, "plan fixed t 0");
+/// A format that reads nothing and writes nothing: what every chain here has to pay at least.
+const NO_FORMAT: Given<'_> = (COSTS, "nothing");
+
+fn measure(criterion: &mut Criterion<CpuTime>, name: &str, op: Op, chain: &mut Chain, sizes: &[usize]) {
+    let mut group = criterion.benchmark_group(name);
+    for &size in sizes {
+        let batch = batch(size, op);
+        let mut out = Records::new();
+        group.throughput(Throughput::Elements(size as u64));
+        group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
+            bencher.iter(|| {
+                chain.process(black_box(&batch), 1_795_000_000_000_000, &mut out).unwrap();
+                black_box(&out);
+            });
+        });
+    }
+    group.finish();
+}
+
+/// What plans and interests cost, and save: subtract `constant-plans` from what has one stage more.
+fn contract(criterion: &mut Criterion<CpuTime>) {
     let engine = HostEngine::new(Limits::default(), None).unwrap();
-    let select = (defaults::SELECT, "{}");
-    let router = (defaults::TOPIC_ROUTER, "{}");
-    let json = (defaults::DRS_JSON, "{}");
-    let fixed = (PROBE, "plan fixed t 0");
+    let mask = (MASK, r#"{"rules":[{"columns":["*.*.note"],"do":"redact"}]}"#);
     let mut cases = [
-        ("crossing-all-cells", Op::Update, chain(&engine, select, fixed, (PROBE, "plan * * none"))),
-        ("crossing-key-only", Op::Update, chain(&engine, select, fixed, (PROBE, "plan k k none"))),
-        ("filter-on-key", Op::Update, chain(&engine, (PROBE, "plan per k - 1000003"), fixed, (PROBE, "plan - - none"))),
-        ("default-update", Op::Update, chain(&engine, select, router, json)),
-        ("default-insert", Op::Insert, chain(&engine, select, router, json)),
+        ("constant-plans", chain(&engine, SELECT, None, FIXED, NO_FORMAT)),
+        ("filter-key-columns", chain(&engine, (COSTS, "key"), None, FIXED, NO_FORMAT)),
+        ("filter-2-listed-columns", chain(&engine, (COSTS, "listed"), None, FIXED, NO_FORMAT)),
+        ("filter-all-columns", chain(&engine, (COSTS, "all"), None, FIXED, NO_FORMAT)),
+        ("crossing-all-columns", chain(&engine, SELECT, None, FIXED, (COSTS, "all"))),
+        ("map-writes-1-column", chain(&engine, SELECT, Some((COSTS, "nothing")), FIXED, NO_FORMAT)),
+        ("mask-1-column", chain(&engine, SELECT, Some(mask), FIXED, NO_FORMAT)),
+        ("route-by-columns-on-the-host", chain(&engine, SELECT, None, (PROBE, "plan columns t 0"), NO_FORMAT)),
+        ("route-by-key-in-wasm", chain(&engine, SELECT, None, (COSTS, "nothing"), NO_FORMAT)),
+        ("drs-json", chain(&engine, SELECT, None, FIXED, JSON)),
+        ("default-chain", chain(&engine, SELECT, None, ROUTER, JSON)),
+    ];
+    for (name, chain) in &mut cases {
+        measure(criterion, name, Op::Update, chain, &[256]);
+    }
+}
+
+fn chains(criterion: &mut Criterion<CpuTime>) {
+    let engine = HostEngine::new(Limits::default(), None).unwrap();
+    let mut cases = [
+        ("sizes-crossing", Op::Update, chain(&engine, SELECT, None, FIXED, (COSTS, "all"))),
+        ("sizes-default-update", Op::Update, chain(&engine, SELECT, None, ROUTER, JSON)),
+        ("sizes-default-insert", Op::Insert, chain(&engine, SELECT, None, ROUTER, JSON)),
     ];
     for (name, op, chain) in &mut cases {
-        let mut group = criterion.benchmark_group(*name);
-        for size in [1, 16, 64, 128, 256, 512, 1024] {
-            let batch = batch(size, *op);
-            let mut out = Records::new();
-            group.throughput(Throughput::Elements(size as u64));
-            group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
-                bencher.iter(|| {
-                    chain.process(black_box(&batch), 1_795_000_000_000_000, &mut out).unwrap();
-                    black_box(&out);
-                });
-            });
-        }
-        group.finish();
+        measure(criterion, name, *op, chain, &[1, 16, 64, 128, 256, 512, 1024]);
     }
 }
 
@@ -182,6 +215,6 @@ criterion_group! {
     name = benches;
     config = Criterion::default().with_measurement(CpuTime).sample_size(20).warm_up_time(std::time::Duration::from_millis(200))
         .measurement_time(std::time::Duration::from_millis(600));
-    targets = chains
+    targets = contract, chains
 }
 criterion_main!(benches);

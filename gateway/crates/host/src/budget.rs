@@ -44,10 +44,15 @@ impl Budget {
         self.denied.take()
     }
 
+    /// Ends the call for what is no growth of memory or tables.
+    pub(crate) fn end(&mut self, limit: LimitKind, why: String) -> wasmtime::Error {
+        self.denied = Some((limit, why.clone()));
+        wasmtime::Error::msg(why)
+    }
+
     /// An error instead of `false`: a guest whose allocation fails quietly ends as a bare `unreachable` that explains nothing.
     fn deny(&mut self, limit: LimitKind, why: String) -> wasmtime::Result<bool> {
-        self.denied = Some((limit, why.clone()));
-        Err(wasmtime::Error::msg(why))
+        Err(self.end(limit, why))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Owns the directory, the names of its files and the proof that what is read back is what was written. Must not know what a
 //! component contains.
 //!
-//! A file is the SHA-256 of the rest, then wasmtime's own serialisation. Its name is the component's digest and the hash of
+//! A file is a SHA-256 of its name and the rest, then wasmtime's own serialisation. Its name is the component's digest and the hash of
 //! everything that must agree between the engine that compiled and the one that loads (wasmtime version, settings, CPU features).
 
 use crate::module::Digest;
@@ -77,8 +77,17 @@ impl CompileCache {
         Ok(())
     }
 
+    fn name(&self, digest: &Digest) -> String {
+        format!("{digest}-{:016x}.cwasm", self.compatibility)
+    }
+
     fn path(&self, digest: &Digest) -> PathBuf {
-        self.directory.join(format!("{digest}-{:016x}.cwasm", self.compatibility))
+        self.directory.join(self.name(digest))
+    }
+
+    /// What stands before the code: it binds the code to the component, so that a file under another's name is a miss.
+    fn seal(&self, digest: &Digest, code: &[u8]) -> [u8; HASH_BYTES] {
+        Sha256::new().chain_update(self.name(digest)).chain_update(code).finalize().into()
     }
 
     fn temporary(&self) -> io::Result<(File, PathBuf)> {
@@ -96,13 +105,13 @@ impl CompileCache {
     pub(crate) fn load(&self, engine: &Engine, digest: &Digest) -> Option<Component> {
         let bytes = self.read(digest).ok()??;
         let (hash, code) = bytes.split_at_checked(HASH_BYTES)?;
-        if Sha256::digest(code).as_slice() != hash {
+        if self.seal(digest, code) != hash {
             tracing::warn!(%digest, "a compiled module in the cache is damaged and is compiled again");
             return None;
         }
         // SAFETY: `deserialize` asks that the bytes come unchanged from `Component::serialize`. They were read from a file that
         // belongs to this user, in a directory that belongs to this user and that nobody else can write to (checked just now on
-        // the open file and on the directory), that only `store` below writes, whole and by rename; and they match the hash that
+        // the open file and on the directory), that only `store` below writes, whole and by rename; and they match the seal that
         // `store` put before them, so no damage of the disk is in them. Whoever can write there as this user can replace the
         // gateway's binary as well. A foreign wasmtime version or setting is refused by wasmtime itself.
         let component = unsafe { Component::deserialize(engine, code) };
@@ -142,7 +151,7 @@ impl CompileCache {
     fn write(&self, digest: &Digest, code: &[u8]) -> io::Result<()> {
         let (mut file, path) = self.temporary()?;
         let written = file
-            .write_all(&Sha256::digest(code))
+            .write_all(&self.seal(digest, code))
             .and_then(|()| file.write_all(code))
             .and_then(|()| file.sync_all())
             .and_then(|()| fs::rename(&path, self.path(digest)));
@@ -183,6 +192,40 @@ mod tests {
         assert!(cache.load(engine.engine(), &digest).is_none());
         fs::write(&path, &bytes[..10]).unwrap();
         assert!(cache.load(engine.engine(), &digest).is_none());
+    }
+
+    #[test]
+    fn a_file_under_another_name_is_a_miss() {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = HostEngine::new(Limits::default(), None).unwrap();
+        let cache = CompileCache::open(directory.path(), engine.engine()).unwrap();
+        let (mine, other) = (Digest::of(EMPTY), Digest::of(b"another component"));
+        cache.store(&mine, &Component::new(engine.engine(), EMPTY).unwrap());
+        fs::copy(cache.path(&mine), cache.path(&other)).unwrap();
+        assert!(cache.load(engine.engine(), &other).is_none());
+        assert!(cache.load(engine.engine(), &mine).is_some());
+    }
+
+    #[test]
+    fn code_of_another_engine_is_a_miss_by_its_name_and_refused_if_the_name_fits() {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = HostEngine::new(Limits::default(), None).unwrap();
+        // Other settings make other code, as another version of wasmtime does.
+        let other = HostEngine::new(Limits { fuel: Some(1), ..Limits::default() }, None).unwrap();
+        let cache = CompileCache::open(directory.path(), engine.engine()).unwrap();
+        let foreign = CompileCache::open(directory.path(), other.engine()).unwrap();
+        let digest = Digest::of(EMPTY);
+        let component = Component::new(other.engine(), EMPTY).unwrap();
+        foreign.store(&digest, &component);
+        assert!(foreign.load(other.engine(), &digest).is_some());
+        assert_ne!(cache.path(&digest), foreign.path(&digest));
+        assert!(cache.load(engine.engine(), &digest).is_none(), "its name is another");
+        // Somebody gives it our name and our seal: wasmtime itself knows its own.
+        cache.write(&digest, &component.serialize().unwrap()).unwrap();
+        assert!(cache.load(engine.engine(), &digest).is_none());
+        // The gateway compiles anew, and the file is ours again.
+        cache.store(&digest, &Component::new(engine.engine(), EMPTY).unwrap());
+        assert!(cache.load(engine.engine(), &digest).is_some());
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod generated {
         world: "transform",
         path: "../../../wit/v1.0",
         additional_derives: [PartialEq],
+        imports: { default: trappable },
     });
 }
 

@@ -113,9 +113,10 @@ impl Tally {
 }
 
 impl counter::Host for State {
-    fn add(&mut self, name: String, by: u64) {
-        self.usage.host_call(name.len());
+    fn add(&mut self, name: String, by: u64) -> wasmtime::Result<()> {
+        self.handed(name.len())?;
         self.tally.add(&name, by);
+        Ok(())
     }
 }
 

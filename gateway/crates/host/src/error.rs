@@ -171,7 +171,10 @@ impl LoadError {
                 ("module_missing_export", "export the interface the task's stage needs")
             }
             ModuleError::WrongShape { .. } => ("module_wrong_shape", "build the module against this gateway's wit"),
-            ModuleError::About(_) => ("module_about_failed", "make `describe.about` answer without any state"),
+            ModuleError::About(_) => (
+                "module_about_failed",
+                "make it start and answer `describe.about` without any state, within the limits (docs/limits.md)",
+            ),
         };
         Failure::definite(code, format!("loading module {}", self.module), self.why.to_string(), mend)
     }

@@ -30,10 +30,27 @@ pub(crate) struct State {
     /// The last line the module logged as an error during the current call.
     pub(crate) last_words: Option<String>,
     budget: Budget,
+    /// Bytes the current call handed over by calls of the host, and the most it may.
+    handed: usize,
+    output_bytes: usize,
     metered: bool,
     /// Fuel the current call began with, and what was burnt in all.
     tank: u64,
     burnt: u64,
+}
+
+impl State {
+    /// The module hands so many bytes to the host by a call of an import. wasmtime bounds each alone; a module may make any number.
+    pub(crate) fn handed(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.usage.host_call(bytes);
+        self.handed = self.handed.saturating_add(bytes);
+        if self.handed > self.output_bytes {
+            let why =
+                format!("its calls of the host hand over more than its output limit of {} bytes", self.output_bytes);
+            return Err(self.budget.end(LimitKind::Output, why));
+        }
+        Ok(())
+    }
 }
 
 /// How a call failed. The instance cannot be used again.
@@ -72,6 +89,8 @@ pub(crate) fn store(module: &Module, stage: &'static str, limits: &Limits, usage
         log: LogGate::new(limits.log_lines_per_second),
         tally: Tally::new(module.host_engine().counters().clone(), module.shared_name()),
         budget: Budget::new(limits, usage.clone()),
+        handed: 0,
+        output_bytes: limits.output_bytes,
         usage,
         metered: module.host_engine().is_metered(),
         tank: 0,
@@ -233,6 +252,7 @@ impl<I: Interface> Live<I> {
     ) -> Result<T, Broken> {
         self.store.set_epoch_deadline(ticks(limits.call_timeout));
         self.store.data_mut().last_words = None;
+        self.store.data_mut().handed = 0;
         let began = Instant::now();
         refuel(&mut self.store, limits, false);
         let answer = call(&self.guest, &mut self.store);

@@ -16,7 +16,7 @@ pub struct Limits {
     pub init_timeout: Duration,
     /// Most linear memory of one instance, in bytes. Default 128 MiB: a batch, its projection and its output several times over.
     pub memory_bytes: usize,
-    /// Most bytes one call may hand to the host, its answer and what it logs together. Default 64 MiB, far above a batch of the widest rows Kafka takes.
+    /// Most bytes of one call's answer, and as many again by its calls of the host (what it logs). Default 64 MiB, far above a batch of the widest rows Kafka takes.
     pub output_bytes: usize,
     /// Most records and headers one call may make. Default 65 536, 256 for each change of a usual batch: the host keeps more for a
     /// record than the few bytes it takes a module to ask for one.

@@ -57,15 +57,15 @@ pub(crate) fn line(text: &str, limit: usize) -> String {
 }
 
 impl log::Host for State {
-    fn log(&mut self, level: u8, message: String) {
-        self.usage.host_call(message.len());
+    fn log(&mut self, level: u8, message: String) -> wasmtime::Result<()> {
+        self.handed(message.len())?;
         if level == 0 {
             // A panic hook speaks just before the trap: this becomes the trap's message.
             self.last_words = Some(line(&message, LINE_LIMIT));
         }
         let Some(suppressed) = self.log.admit(Instant::now()) else {
             self.usage.hit(LimitKind::Log);
-            return;
+            return Ok(());
         };
         self.usage.log_line();
         let text = line(&message, LINE_LIMIT);
@@ -77,6 +77,7 @@ impl log::Host for State {
             3 => tracing::debug!(target: "millrace::module", module, stage, suppressed, "{text}"),
             _ => tracing::trace!(target: "millrace::module", module, stage, suppressed, "{text}"),
         }
+        Ok(())
     }
 }
 

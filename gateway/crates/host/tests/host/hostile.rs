@@ -171,6 +171,14 @@ fn a_thousand_log_lines_are_no_failure() {
 }
 
 #[test]
+fn a_flood_of_log_bytes_meets_the_limit_of_what_a_call_may_hand_over() {
+    let mut chain = chain(StageKind::Filter, "on 77 flood");
+    let found = fault(&mut chain, &changes(70..80));
+    assert_eq!((found.change, found.kind), (7, FaultKind::Trap));
+    assert!(found.message.contains("output limit of 67108864 bytes"), "{}", found.message);
+}
+
+#[test]
 fn fuel_ends_a_call_at_the_same_place_everywhere() {
     let limits = Limits { fuel: Some(2_000_000), ..tight() };
     let engine = HostEngine::new(limits.clone(), None).unwrap();
