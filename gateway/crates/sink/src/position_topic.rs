@@ -91,6 +91,8 @@ impl PositionTopic {
         client.set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string());
         client.set("message.max.bytes", "1048588");
         client.set("linger.ms", "0");
+        // A transaction that begins while the broker still completes the one before is told to come again; a swap that drains waits for it.
+        client.set("retry.backoff.ms", "5");
         let reports = Reports::new(config, Arc::new(Deliveries::new(64)), "writing the position");
         let native =
             ThreadedProducer::from_config_and_context(&client, reports.clone()).map_err(|error| bad_config(&error))?;
