@@ -6,10 +6,12 @@
 //!
 //! The statuses, their transitions and actions are those that the managed service documents for a task without a full phase.
 
+mod fleet;
 mod machine;
 mod status;
 mod words;
 
+pub use fleet::Fleet;
 pub use machine::{Machine, Refused, SLOT_BOUND_MS, UNCONFIGURED_MS};
 pub use status::{Status, worst};
 pub use words::{Action, Effect, Event, Fault};

@@ -60,9 +60,15 @@ pub struct Machine {
     since_ms: i64,
     checked: bool,
     start_at_ms: Option<i64>,
+    /// Attempts since changes last flowed.
     tries: u32,
+    /// Faults that are neither of the network nor of a log-in, since anything was last delivered for good: a session that fails at
+    /// the same change again and again has begun each time and got nowhere.
+    faults: u32,
     /// The last fault was one of a log-in and no new password came since.
     stale_password: bool,
+    /// Another gateway runs the task: opening again would take it back.
+    taken_over: bool,
     purpose: Purpose,
     /// Slots of the task may exist at the source.
     slots: bool,
@@ -82,7 +88,9 @@ impl Machine {
             checked: false,
             start_at_ms: None,
             tries: 0,
+            faults: 0,
             stale_password: false,
+            taken_over: false,
             purpose: Purpose::None,
             slots: false,
             slots_ready: false,
@@ -109,6 +117,36 @@ impl Machine {
         (machine, effects)
     }
 
+    /// A task that was stopped for good, found so by a restart: its durable record says so.
+    pub fn over(now_ms: i64) -> Machine {
+        let (machine, _) = Machine::create(now_ms);
+        Machine { status: Status::Completed, holds_resources: false, ..machine }
+    }
+
+    /// What failed was mended in another way than by an action: the task file changed, or the module that was to blame. The streams
+    /// are opened as if nothing had been tried.
+    pub fn open_again(&mut self, now_ms: i64) {
+        if matches!(self.status, Status::StartFailed | Status::IncrementalFailed) {
+            self.forgive();
+            self.enter(Status::Starting, now_ms);
+        }
+    }
+
+    /// A person acted: what was tried before does not count.
+    fn forgive(&mut self) {
+        (self.tries, self.faults, self.stale_password, self.taken_over) = (0, 0, false, false);
+    }
+
+    /// Whether slots exist and positions that belong to them are durable.
+    pub fn slots_are_ready(&self) -> bool {
+        self.slots_ready
+    }
+
+    /// Another shard of the task is reset, whatever this one does: the task has one set of slots, so all begin anew.
+    pub(crate) fn reset_along(&mut self) {
+        self.purpose = Purpose::Reset;
+    }
+
     /// What opens the streams: slots come first where they do not exist.
     fn open(&self) -> Effect {
         if self.slots_ready { Effect::Stream } else { Effect::CreateSlots }
@@ -132,7 +170,7 @@ impl Machine {
     /// True where nothing is tried again by itself until a person acts.
     pub fn waits_for_person(&self) -> bool {
         match self.status {
-            Status::IncrementalFailed => self.stale_password || self.tries >= TRIES,
+            Status::IncrementalFailed => self.stale_password || self.taken_over || self.faults > TRIES,
             Status::Starting => false,
             status => status.is_failed(),
         }
@@ -191,11 +229,17 @@ impl Machine {
             Action::EditStartTime { .. } => refuse("only a start that is still to come has a time", "start the task"),
             Action::EditPasswords if over => refuse("the task is over", "create a new task"),
             Action::EditPasswords => {
-                let retry = std::mem::take(&mut self.stale_password);
-                self.tries = 0;
+                let retry = self.stale_password;
+                self.forgive();
                 let mut effects = vec![Effect::UsePasswords];
-                if retry && status == Status::IncrementalFailed {
-                    effects.push(Effect::RetryStream { attempt: 1 });
+                // Tried again at once, as a person vouches for them.
+                if retry && matches!(status, Status::IncrementalFailed | Status::StartFailed) {
+                    self.enter(Status::Starting, now_ms);
+                    effects.push(if self.slots_ready {
+                        Effect::RetryStream { attempt: 1 }
+                    } else {
+                        Effect::CreateSlots
+                    });
                 }
                 Ok(effects)
             }
@@ -225,8 +269,7 @@ impl Machine {
                 if self.purpose == Purpose::None && matches!(status, Status::Paused | Status::IncrementalFailed) =>
             {
                 let was_paused = status == Status::Paused;
-                self.tries = 0;
-                self.stale_password = false;
+                self.forgive();
                 self.enter(Status::Starting, now_ms);
                 let open = self.open();
                 Ok(if was_paused { vec![Effect::RecordPaused(false), open] } else { vec![open] })
@@ -300,7 +343,7 @@ impl Machine {
 
     fn begin(&mut self, now_ms: i64) -> Vec<Effect> {
         self.start_at_ms = None;
-        self.tries = 0;
+        self.forgive();
         self.slots = true;
         self.slots_ready = false;
         self.enter(Status::Starting, now_ms);
@@ -336,6 +379,10 @@ impl Machine {
                 vec![]
             }
             (_, Event::Failed(fault)) => self.failed(fault, now_ms),
+            (_, Event::Progressed) => {
+                self.faults = 0;
+                vec![]
+            }
             (Status::Incremental, Event::Drained) if self.purpose == Purpose::Objects => vec![Effect::ApplyObjects],
             (Status::Incremental, Event::ObjectsApplied | Event::ObjectsFailed) if self.purpose == Purpose::Objects => {
                 self.purpose = Purpose::ObjectsReopen;
@@ -453,15 +500,24 @@ impl Machine {
                 self.stale_password = true;
                 false
             }
+            Fault::TakenOver => {
+                self.taken_over = true;
+                false
+            }
             // A slot that cannot be made has been waited for long enough.
-            Fault::Other => self.tries <= TRIES && (self.slots_ready || !starting),
+            Fault::Other => {
+                self.faults = self.faults.saturating_add(1);
+                self.faults <= TRIES && (self.slots_ready || !starting)
+            }
         };
         let attempt = self.tries;
         match (starting, again) {
             (true, true) if !self.slots_ready => vec![Effect::RetrySlots { attempt }],
             (true, true) => vec![Effect::RetryStream { attempt }],
             (true, false) => {
-                self.enter(Status::StartFailed, now_ms);
+                // A start has failed where its slot could not be made; with the slot there, a resume goes on from the position.
+                let ran = self.slots_ready;
+                self.enter(if ran { Status::IncrementalFailed } else { Status::StartFailed }, now_ms);
                 vec![Effect::Disconnect]
             }
             (false, again) => {

@@ -75,6 +75,8 @@ pub enum Fault {
     Network,
     /// A password is wrong or an account locked: never tried again by itself, since every try can lock the account.
     Authentication,
+    /// Another gateway took the task over: never tried again by itself, since every try would take it back.
+    TakenOver,
     /// Anything else: tried again three times; a slot that cannot be made is not.
     Other,
 }
@@ -96,6 +98,8 @@ pub enum Event {
     Streaming,
     /// Something failed.
     Failed(Fault),
+    /// A later position became durable than the one the last failure left.
+    Progressed,
     /// Everything read is delivered, its position durable.
     Drained,
     /// The new set of tables is in force.

@@ -28,6 +28,10 @@ struct World {
     undelivered: bool,
     /// A person asked to stop in order: what was read comes first.
     deliver_first: bool,
+    /// Tries after faults that are neither of the network nor of a log-in, since anything was delivered for good or a person acted.
+    tries: u32,
+    /// Another gateway runs the task.
+    taken_over: bool,
 }
 
 impl World {
@@ -36,6 +40,7 @@ impl World {
             match effect {
                 Effect::Stream | Effect::RetryStream { .. } | Effect::CreateSlots | Effect::RetrySlots { .. } => {
                     assert!(!self.refused_log_in, "a log-in that was refused is tried again by itself: {effect:?}");
+                    assert!(!self.taken_over, "a task that was taken over is taken back by itself: {effect:?}");
                     assert!(self.credentials, "credentials are erased");
                     // A new opening takes the place of one that is still to come, as a driver has one connection per shard.
                     self.pending.retain(|pending| {
@@ -72,6 +77,20 @@ impl World {
         }
     }
 
+    /// Tells the machine of a fault, and counts what it makes of it.
+    fn fails(&mut self, machine: &mut Machine, fault: Fault) {
+        self.refused_log_in |= fault == Fault::Authentication;
+        let effects = machine.event(Event::Failed(fault), self.now_ms);
+        let retried = |effect: &Effect| matches!(effect, Effect::RetryStream { .. } | Effect::RetrySlots { .. });
+        if fault == Fault::Other && effects.iter().any(retried) {
+            self.tries += 1;
+            assert!(self.tries <= 3, "a fault that is not the network's is tried again for ever");
+        }
+        // Told before it leads to anything: what opens again now would take the task back.
+        self.taken_over |= fault == Fault::TakenOver;
+        self.take(effects);
+    }
+
     /// Carries out one thing that is under way, well or badly.
     fn carry_out(&mut self, machine: &mut Machine, which: usize, well: bool, fault: Fault) {
         if self.pending.is_empty() {
@@ -96,8 +115,7 @@ impl World {
                 Event::Streaming
             }
             Effect::CreateSlots | Effect::RetrySlots { .. } | Effect::Stream | Effect::RetryStream { .. } => {
-                self.refused_log_in = fault == Fault::Authentication;
-                Event::Failed(fault)
+                return self.fails(machine, fault);
             }
             Effect::Drain if well => {
                 (self.streaming, self.undelivered) = (false, false);
@@ -105,7 +123,7 @@ impl World {
             }
             Effect::Drain => {
                 self.streaming = false;
-                Event::Failed(fault)
+                return self.fails(machine, fault);
             }
             Effect::ApplyObjects => {
                 if well {
@@ -132,6 +150,8 @@ enum Step {
     CarryOut(usize, bool, Fault),
     Break(Fault),
     PasswordsChange,
+    /// A position became durable.
+    Progress,
     Wait(i64),
     Crash,
     Runtime(bool),
@@ -158,7 +178,12 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
-    prop_oneof![3 => Just(Fault::Network), 1 => Just(Fault::Other), 1 => Just(Fault::Authentication)]
+    prop_oneof![
+        6 => Just(Fault::Network),
+        4 => Just(Fault::Other),
+        2 => Just(Fault::Authentication),
+        1 => Just(Fault::TakenOver),
+    ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -167,6 +192,7 @@ fn step() -> impl Strategy<Value = Step> {
         16 => (0..4usize, proptest::bool::weighted(0.85), fault()).prop_map(|(n, well, fault)| Step::CarryOut(n, well, fault)),
         1 => fault().prop_map(Step::Break),
         1 => Just(Step::PasswordsChange),
+        1 => Just(Step::Progress),
         1 => prop_oneof![Just(1_000i64), Just(100_000_000i64)].prop_map(Step::Wait),
         1 => Just(Step::Crash),
         1 => any::<bool>().prop_map(Step::Runtime),
@@ -188,6 +214,10 @@ proptest! {
                     let gives_up = matches!(action, Action::Stop | Action::ForcedStop | Action::Reset | Action::Delete);
                     // The person's word counts before what it leads to.
                     let (refused_log_in, given_up) = (world.refused_log_in, world.given_up);
+                    let (tries, taken_over) = (world.tries, world.taken_over);
+                    if mended || matches!(action, Action::Start) {
+                        (world.tries, world.taken_over) = (0, false);
+                    }
                     world.refused_log_in &= !mended;
                     world.given_up |= gives_up;
                     let deliver_first = world.deliver_first;
@@ -200,6 +230,7 @@ proptest! {
                             prop_assert_eq!(machine.status(), before, "a refusal changes nothing");
                             prop_assert!(!refused.why.is_empty() && !refused.mend.is_empty());
                             (world.refused_log_in, world.given_up) = (refused_log_in, given_up);
+                            (world.tries, world.taken_over) = (tries, taken_over);
                             world.deliver_first = deliver_first;
                         }
                     }
@@ -208,13 +239,17 @@ proptest! {
                 Step::Break(fault) if world.streaming => {
                     world.streaming = false;
                     let fault = if world.passwords_good && fault == Fault::Authentication { Fault::Network } else { fault };
-                    world.refused_log_in = fault == Fault::Authentication;
                     world.pending.retain(|pending| *pending != Effect::Drain && *pending != Effect::ApplyObjects);
-                    let effects = machine.event(Event::Failed(fault), world.now_ms);
-                    world.take(effects);
+                    world.fails(&mut machine, fault);
                 }
                 Step::Break(_) => {}
                 Step::PasswordsChange => world.passwords_good = false,
+                Step::Progress if world.streaming => {
+                    world.tries = 0;
+                    let effects = machine.event(Event::Progressed, world.now_ms);
+                    prop_assert_eq!(effects, vec![]);
+                }
+                Step::Progress => {}
                 Step::Wait(ms) => {
                     world.now_ms += ms;
                     let effects = machine.event(Event::Tick, world.now_ms);
@@ -235,6 +270,8 @@ proptest! {
                 // What a restart knows is what is durable: position, slot, pause. A task that is over is not run again.
                 Step::Crash if world.position && world.credentials && !world.refused_log_in && !world.given_up => {
                     world.streaming = false;
+                    // A new process is started by somebody.
+                    (world.tries, world.taken_over) = (0, false);
                     world.pending.clear();
                     let (restored, effects) = Machine::restore(world.paused_durable, world.slot, world.now_ms);
                     machine = restored;

@@ -2,7 +2,7 @@
 //!
 //! Owns the JSON format and its version. Format 1: one object, unknown fields refused, LSNs as `X/X` text. Format 2: a module may
 //! have `over`; it is written only where one has, so that a task whose modules were never swapped can still be read by a build
-//! that knows format 1 alone. A later version is refused by its number before anything else of it is read, so a downgrade can never
+//! that knows format 1 alone. Format 3: the slot may be `dropped`, of a task that was stopped for good. A later version is refused by its number before anything else of it is read, so a downgrade can never
 //! misread a position.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::Position;
 
 /// The newest version this build reads and writes; see [`version_for`].
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Largest encoded record, in bytes: below Kafka's default `max.message.bytes` (1,048,588) with room for its framing.
 pub const MAX_RECORD_BYTES: usize = 1_000_000;
 /// Ids stay below this: JavaScript consumers read them as doubles.
@@ -28,6 +28,8 @@ pub enum SlotState {
     Intended,
     /// The slot exists; where it does not, changes were lost.
     Created,
+    /// A person stopped the task for good: its slot is dropped, its position means nothing any more, and no restart begins it anew.
+    Dropped,
 }
 
 /// What the task file named where another module or configuration was swapped in.
@@ -61,6 +63,9 @@ pub struct ActiveModule {
 pub fn version_for(modules: &[ActiveModule]) -> u32 {
     if modules.iter().any(|module| module.over.is_some()) { 2 } else { 1 }
 }
+
+/// The version of a record whose slot was dropped for good.
+const DROPPED: u32 = 3;
 
 /// What is kept of one shard of one task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,6 +153,13 @@ impl PositionRecord {
         self.modules = modules;
     }
 
+    /// The task is over: its slot is dropped, and this record is all that is left of it. Ids that were given stay known.
+    pub fn end(&mut self) {
+        self.version = DROPPED;
+        self.slot_state = SlotState::Dropped;
+        self.paused = false;
+    }
+
     /// Reads a record. Bounded by [`MAX_RECORD_BYTES`]; unknown fields and contradictions are errors, never guesses.
     pub fn decode(bytes: &[u8]) -> Result<PositionRecord, RecordError> {
         /// Read before the rest: a later version may differ in every other field.
@@ -180,8 +192,12 @@ impl PositionRecord {
 
     fn check(&self) -> Result<(), RecordError> {
         let wrong = |what: String| Err(RecordError::Malformed(what));
-        if self.version != version_for(&self.modules) {
-            return wrong(format!("format version {} does not fit its modules", self.version));
+        let fits = match self.slot_state {
+            SlotState::Dropped => DROPPED,
+            SlotState::Intended | SlotState::Created => version_for(&self.modules),
+        };
+        if self.version != fits {
+            return wrong(format!("format version {} does not fit its modules or its slot", self.version));
         }
         for (name, value) in
             [("task", &self.task), ("slot", &self.slot), ("system_identifier", &self.system_identifier)]
@@ -269,9 +285,20 @@ mod tests {
     }
 
     #[test]
+    fn format_3_says_that_a_task_is_over() {
+        let mut over = record();
+        over.end();
+        let text = String::from_utf8(over.encode().unwrap()).unwrap();
+        assert!(text.starts_with("{\"version\":3") && text.contains("\"slot_state\":\"dropped\""), "{text}");
+        assert_eq!(PositionRecord::decode(text.as_bytes()), Ok(over));
+        let as_old = text.replacen("\"version\":3", "\"version\":1", 1);
+        assert!(matches!(PositionRecord::decode(as_old.as_bytes()), Err(RecordError::Malformed(_))));
+    }
+
+    #[test]
     fn a_newer_version_is_refused_by_its_number_alone() {
-        let error = PositionRecord::decode(br#"{"shape":"unheard of","version":3}"#).unwrap_err();
-        assert_eq!(error, RecordError::NewerVersion { found: 3 });
+        let error = PositionRecord::decode(br#"{"shape":"unheard of","version":4}"#).unwrap_err();
+        assert_eq!(error, RecordError::NewerVersion { found: 4 });
         let failure = error.failure("topic x");
         assert_eq!(failure.code, "position_newer_version");
         assert!(failure.is_definite());
