@@ -1,11 +1,13 @@
-//! The HTTP endpoints: health, readiness, metrics, status, modules.
+//! The HTTP endpoints: health, readiness, metrics, status, modules, the life of the task.
 //!
 //! Owns the listener, its bounds and the form of the answers. What only reads needs no login; it listens on the loopback interface
-//! unless the task file says otherwise. Changing modules has a guard of its own.
+//! unless the task file says otherwise. Changing something passes a guard.
 
+mod guard;
 mod listener;
 mod modules;
 mod objects;
+mod task;
 
 use std::{
     io::Write,
@@ -28,7 +30,7 @@ use tokio::net::TcpListener;
 use crate::{
     config,
     observe::{Observe, State},
-    task::Swaps,
+    task::{Life, Swaps},
 };
 
 /// The endpoints, listening.
@@ -38,6 +40,7 @@ pub struct Admin {
     observe: Arc<Observe>,
     access: Option<Arc<modules::Access>>,
     file: Option<PathBuf>,
+    life: Option<Arc<task::Access>>,
 }
 
 impl std::fmt::Debug for Admin {
@@ -77,7 +80,7 @@ impl Admin {
             })?;
         }
         tracing::info!(code = "admin_listening", address = %address, "HTTP endpoints on http://{address}");
-        Ok(Admin { listener, address, observe, access: None, file: None })
+        Ok(Admin { listener, address, observe, access: None, file: None, life: None })
     }
 
     /// With the modules of a task: which run, and changing them. `config`: for the token.
@@ -89,6 +92,12 @@ impl Admin {
     /// With the selection of tables, which is changed through the task file.
     pub fn with_task_file(mut self, file: PathBuf) -> Admin {
         self.file = Some(file);
+        self
+    }
+
+    /// With the life of a task: what it is doing, and doing something about it. `config`: for the token.
+    pub fn with_life(mut self, config: &config::Admin, life: Life) -> Admin {
+        self.life = Some(Arc::new(task::Access { life, token: config.token.clone() }));
         self
     }
 
@@ -114,6 +123,10 @@ impl Admin {
                     None => router,
                 }
             }
+            None => router,
+        };
+        let router = match self.life {
+            Some(access) => router.merge(task::routes(access)),
             None => router,
         };
         let service = router.into_make_service_with_connect_info::<listener::Peer>();
@@ -168,7 +181,7 @@ async fn unknown(uri: Uri) -> Response {
         "not_found",
         "answering a request",
         why,
-        "GET /healthz, /readyz, /metrics, /v1/status or /v1/modules",
+        "GET /healthz, /readyz, /metrics, /v1/status, /v1/task or /v1/modules",
     );
     (StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response()
 }

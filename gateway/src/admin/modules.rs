@@ -1,10 +1,8 @@
 //! `/v1/modules`: which modules run, and changing them.
 //!
-//! Owns the form of requests and answers and who may change something: this machine, or whoever bears `admin.token` where there is
-//! one. A page in a browser on this machine is not this machine: requests with an `Origin` are refused. Must not decide what a swap
-//! does.
+//! Owns the form of requests and answers. Must not decide what a swap does, nor who may ask for one.
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -19,7 +17,10 @@ use millrace_batch::Failure;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::listener::Peer;
+use super::{
+    guard::{permitted, refused},
+    listener::Peer,
+};
 use crate::{
     config::{SecretSource, Sha256},
     swap::{Place, Share, Ticket},
@@ -286,37 +287,6 @@ pub(super) async fn guard(
     }
 }
 
-fn permitted(token: Option<&SecretSource>, peer: IpAddr, headers: &HeaderMap) -> Result<(), Failure> {
-    let refuse =
-        |why: &str, mend: &str| Err(Failure::definite("admin_forbidden", "changing modules over HTTP", why, mend));
-    if headers.contains_key(header::ORIGIN) {
-        return refuse("the request comes from a page in a browser", "use a command-line client");
-    }
-    let Some(token) = token else {
-        if peer.to_canonical().is_loopback() {
-            return Ok(());
-        }
-        return refuse(
-            "it comes from another machine, and there is no admin.token",
-            "set admin.token, or ask on this machine",
-        );
-    };
-    let expected = token.resolve()?;
-    let borne = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-    if borne.is_some_and(|borne| same(borne, expected.expose().as_bytes())) {
-        return Ok(());
-    }
-    refuse(
-        "it bears no token, or a wrong one",
-        "send the header Authorization: Bearer TOKEN with the token of admin.token",
-    )
-}
-
-/// Compares in a time that tells nothing of where they differ.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    !b.is_empty() && a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (x, y)| differ | (x ^ y)) == 0
-}
-
 async fn answer((version, told): Asked, wait: bool) -> Response {
     if !wait {
         return (StatusCode::ACCEPTED, Json(json!({ "version": version, "pending": true }))).into_response();
@@ -339,10 +309,6 @@ async fn answer((version, told): Asked, wait: bool) -> Response {
             )
         }
     }
-}
-
-pub(super) fn refused(code: StatusCode, failure: Failure) -> Response {
-    (code, Json(json!({ "error": failure }))).into_response()
 }
 
 pub(super) fn bad(code: &'static str, why: impl ToString) -> Failure {
@@ -375,36 +341,6 @@ impl<'a> Query<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Secret;
-
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in pairs {
-            headers.insert(*name, value.parse().unwrap());
-        }
-        headers
-    }
-
-    #[test]
-    fn who_may_change_something() {
-        let (here, there): (IpAddr, IpAddr) = ("127.0.0.1".parse().unwrap(), "192.0.2.7".parse().unwrap());
-        let token = SecretSource::Literal(Secret::new("sesame".to_owned()));
-        let empty = SecretSource::Literal(Secret::new(String::new()));
-        let bears = |text: &str| headers(&[("authorization", text)]);
-        let may = |token: Option<&SecretSource>, peer, headers: &HeaderMap| permitted(token, peer, headers).is_ok();
-        assert!(may(None, here, &headers(&[])));
-        assert!(may(None, "::ffff:127.0.0.1".parse().unwrap(), &headers(&[])));
-        assert!(!may(None, there, &headers(&[])));
-        assert!(!may(None, here, &headers(&[("origin", "http://evil.example")])));
-        for peer in [here, there] {
-            assert!(may(Some(&token), peer, &bears("Bearer sesame")));
-            assert!(!may(Some(&token), peer, &headers(&[])));
-            assert!(!may(Some(&token), peer, &bears("Bearer sesamE")));
-            assert!(!may(Some(&token), peer, &bears("Bearer sesame2")));
-            assert!(!may(Some(&token), peer, &bears("sesame")));
-            assert!(!may(Some(&empty), peer, &bears("Bearer ")), "an empty token opens nothing");
-        }
-    }
 
     #[test]
     fn parameters() {

@@ -15,7 +15,10 @@ use axum::{
 };
 use serde_json::json;
 
-use super::modules::{Access, Query, bad, guard, refused};
+use super::{
+    guard::refused,
+    modules::{Access, Query, bad, guard},
+};
 use crate::task::objects::{Sent, change};
 
 /// The routes. `file`: the task file.

@@ -79,6 +79,45 @@ fn every_code_has_a_row_and_every_row_one_code() {
     assert!(missing.is_empty(), "docs/errors.md lacks {missing:#?}");
 }
 
+/// First cells of the tables of a page.
+fn rows(page: &str) -> BTreeSet<&str> {
+    let cells: Vec<&str> =
+        page.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split('`').nth(1)).collect();
+    let rows: BTreeSet<&str> = cells.iter().copied().collect();
+    assert_eq!(rows.len(), cells.len(), "a code has one place");
+    rows
+}
+
+/// docs/runbook.md has one place for every code of docs/errors.md, and one for every alert: what the gateway itself warns of, and what
+/// its rules name.
+#[test]
+fn the_runbook_has_a_place_for_every_code_and_every_alert() {
+    let page = include_str!("../../../docs/runbook.md");
+    let (alerts, codes) = page.split_once("## A peer is away").unwrap();
+    let (alerts, known) = (rows(alerts), rows(include_str!("../../../docs/errors.md")));
+    let mut codes = rows(codes);
+    // The alert of that name is the code's place too.
+    codes.extend(alerts.iter().filter(|alert| known.contains(*alert)));
+    assert_eq!(codes, known);
+    let rules = page.lines().filter_map(|line| line.strip_prefix("- alert: "));
+    let own = ["delay_alarm", "paused_long", "sink_stalled"];
+    let missing: Vec<&str> = rules.chain(own).filter(|alert| !alerts.contains(alert)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&folder, &mut files);
+    for alert in own {
+        assert!(files.iter().any(|(_, text)| text.contains(&format!("\"{alert}\""))), "{alert} is told by nobody");
+    }
+    // A metric that a rule or an alert names is there.
+    let observe = crate::observe::Observe::new(crate::observe::About::default());
+    let text = observe.encode();
+    for metric in page.split('`').filter(|word| word.starts_with("millrace_") || word.starts_with("drs_")) {
+        let name = metric.split(['{', ' ']).next().unwrap().trim_end_matches("_total").trim_end_matches('*');
+        assert!(text.contains(name) || name.starts_with("millrace_module"), "no metric {name}");
+    }
+}
+
 #[test]
 fn codes_are_found_in_every_form() {
     let text = r#"Failure::definite(

@@ -267,6 +267,10 @@ fn ascii(json: &str) -> String {
     text
 }
 
+/// Asks the gateway at an address; gives the JSON of its answer.
+///
+/// # Errors
+/// Transient `gateway_unreachable`; `gateway_refused`, of the class the gateway's own failure has.
 pub(super) async fn ask(
     admin: &str,
     method: Method,
@@ -295,7 +299,8 @@ pub(super) async fn ask(
     for (name, value) in headers {
         request = request.header(*name, value);
     }
-    if let Ok(token) = std::env::var(TOKEN) {
+    let has_token = headers.iter().any(|(name, _)| *name == header::AUTHORIZATION.as_str());
+    if let (false, Ok(token)) = (has_token, std::env::var(TOKEN)) {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
     let request = request.body(Body::from(body)).map_err(|error| {

@@ -19,6 +19,7 @@ mod replay;
 mod run;
 mod secrets;
 mod slot;
+mod task;
 mod version;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -59,6 +60,9 @@ enum Command {
     /// The task file: its schema, or its effective values
     #[command(subcommand)]
     Config(config::Command),
+    /// The life of running tasks: status, start, pause, resume, reset, stop
+    #[command(subcommand)]
+    Task(task::Command),
     /// The replication slot of a task
     #[command(subcommand)]
     Slot(slot::Command),
@@ -113,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Run(options) => run::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Config(command) => config::run(&command),
+        Command::Task(command) => task::run(&command),
         Command::Slot(command) => slot::run(&command),
         Command::Objects(command) => objects::run(&command),
         Command::Demo(demo) => self::demo(&demo),
@@ -179,14 +184,28 @@ mod tests {
         for args in [
             &["check", "t", "--confirm", "sink.topics"][..],
             &["config", "schema"],
+            &["config", "reference"],
             &["config", "print", "t"],
-            &["slot", "drop", "t"],
             &["objects", "template", "-o", "l.xlsx"],
             &["objects", "list", "t"],
             &["objects", "search", "t", "orders"],
             &["objects", "check", "t", "--detail", "d.csv"],
             &["objects", "export", "t", "-o", "l.csv"],
             &["objects", "set", "t", "--import", "l.csv"],
+            &["slot", "list", "t"],
+            &["slot", "drop", "t", "--without-position"],
+            &["task", "status", "t", "u"],
+            &["task", "start", "t", "--at", "2026-12-24T18:00:00Z"],
+            &["task", "start-time", "t", "--at", "2026-12-24T18:00:00Z"],
+            &["task", "check", "t"],
+            &["task", "information", "t"],
+            &["task", "passwords", "t"],
+            &["task", "pause", "t", "u"],
+            &["task", "resume", "t", "u"],
+            &["task", "reset", "t", "--yes"],
+            &["task", "stop", "t", "--yes"],
+            &["task", "forced-stop", "t", "--yes"],
+            &["task", "delete", "t", "--yes"],
             &["demo"],
             &["capture", "t", "-o", "f"],
             &["replay", "f", "--chain", "t.toml"],

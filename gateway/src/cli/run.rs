@@ -8,8 +8,8 @@ use super::{Exit, answer, block_on, secrets};
 use crate::{
     admin::Admin,
     config::{OnHalt, SinkKind, Task},
-    observe::{About, Observe, log},
-    task::{self, Outcome, Swaps},
+    observe::{About, Audit, Observe, log},
+    task::{self, Life, Outcome, Swaps},
 };
 
 #[derive(Debug, Args)]
@@ -55,9 +55,22 @@ pub(super) fn run(options: &Options) -> Exit {
 
 async fn serve(task: Task, options: &Options) -> Exit {
     let observe = Arc::new(Observe::new(about(&task)));
+    let positions = task.position.path.as_deref().and_then(std::path::Path::parent).map(std::path::Path::to_path_buf);
+    observe.watch(&task.monitoring, task.source.spill.folder.clone().or(positions).unwrap_or_else(std::env::temp_dir));
     let swaps = Swaps::new(&task, observe.clone());
+    let audit = match Audit::open(task.task.name.as_str(), task.monitoring.audit_file.clone()) {
+        Ok(audit) => audit,
+        Err(failure) => {
+            observe.halted(&failure);
+            return Exit::Definite;
+        }
+    };
+    let life = Life::new(&task, Some(options.file.clone()), observe.clone(), audit);
     let admin = match Admin::bind(&task.admin, observe.clone()).await {
-        Ok(admin) => admin.with_modules(&task.admin, swaps.clone()).with_task_file(options.file.clone()),
+        Ok(admin) => {
+            let admin = admin.with_modules(&task.admin, swaps.clone()).with_task_file(options.file.clone());
+            admin.with_life(&task.admin, life.clone())
+        }
         Err(failure) => {
             observe.halted(&failure);
             return Exit::Definite;
@@ -65,7 +78,7 @@ async fn serve(task: Task, options: &Options) -> Exit {
     };
     let endpoints = tokio::spawn(admin.serve());
     let report = tokio::spawn(observe.clone().report());
-    let outcome = task::run(task, Some(options.file.clone()), observe, swaps).await;
+    let outcome = task::run(task, Some(options.file.clone()), observe, swaps, life).await;
     // The status line goes before the last word, the endpoints after it.
     report.abort();
     let _ = report.await;

@@ -56,10 +56,10 @@ pub enum DecodeStyle {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parallel {
-    /// Style of the records.
+    /// Style of the records: b (binary framing), j (JSON) or t (text).
     #[serde(default = "style_b")]
     pub style: DecodeStyle,
-    /// Decoding threads at the server (parallel-decode-num); it has 20 for all its tasks.
+    /// Decoding threads at the server (parallel-decode-num), 2 to 20; it has 20 for all its tasks.
     #[serde(default = "four")]
     pub threads: Bounded<2, 20>,
     /// Records come in batches (sending-batch); styles j and t tell the end of a transaction only then.
@@ -122,7 +122,8 @@ impl Default for SpillConfig {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Heartbeat {
-    /// Statement that changes a row of a table of the task, so that the position of an idle source moves on.
+    /// Statement that changes a row of a table of the task now and then, so that the position of an idle source moves on under parallel
+    /// decoding.
     pub query: String,
     /// How often.
     #[serde(default = "ten_seconds")]
@@ -146,7 +147,7 @@ impl Heartbeat {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataNode {
-    /// Name of the node, as pgxc_node has it. The order of names numbers the shards.
+    /// `[[source.nodes]]`: name of a data node of a distributed GaussDB, as pgxc_node has it; without any, the coordinator is asked. The order of names numbers the shards.
     pub name: String,
     /// Its servers, primary and standbys, by their data ports.
     pub hosts: Vec<HostAddress>,

@@ -32,8 +32,20 @@ pub(super) const DERIVED: [(&str, &str); 8] = [
 ];
 
 /// Every section; a missing one is an empty one.
-const SECTIONS: [&str; 11] =
-    ["task", "source", "objects", "check", "route", "format", "modules", "sink", "position", "pipeline", "admin"];
+const SECTIONS: [&str; 12] = [
+    "task",
+    "source",
+    "objects",
+    "check",
+    "route",
+    "format",
+    "modules",
+    "sink",
+    "position",
+    "pipeline",
+    "admin",
+    "monitoring",
+];
 
 /// A constant of this program in its checked form. The tests parse each of them.
 pub(super) fn parsed<T: FromStr>(text: &str) -> T {

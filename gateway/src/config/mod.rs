@@ -11,6 +11,7 @@ mod derive;
 mod guest;
 mod keys;
 mod modules;
+mod monitoring;
 mod name;
 mod objects;
 mod policy;
@@ -18,12 +19,14 @@ mod print;
 mod problem;
 mod quantity;
 mod read;
+mod reference;
 mod registry;
 mod route;
 mod runtime;
 mod secret;
 mod sink;
 mod source;
+mod start;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -38,6 +41,7 @@ pub use check::Check;
 pub use dead_letters::DeadLetters;
 pub use decoding::{DataNode, DecodeStyle, Decoding, Heartbeat, Numbers, Parallel, SpillConfig};
 pub use modules::{Grant, Limits, Module, Modules, OnError, OnRestart, Sha256, Swap};
+pub use monitoring::Monitoring;
 pub use name::{Description, ILLEGAL_IN_OBJECT, Pattern, SlotName, SqlName, TaskName, TopicName, is_legal_topic};
 pub(crate) use objects::is_system;
 pub use objects::{Objects, list};
@@ -45,12 +49,14 @@ pub use policy::{PartitionPolicy, TopicPolicy};
 pub use problem::{Problem, Problems};
 pub use quantity::{Bounded, Size, Span};
 pub use read::{FILE_LIMIT, load, parse};
+pub use reference::{Row, markdown, reference};
 pub use registry::{Framing, Registry, Subject};
 pub use route::{Binary, Format, FormatKind, Money, Profile, Route, SqlType};
 pub use runtime::{Admin, OnHalt, Pipeline};
 pub use secret::{MASK, Secret, SecretSource};
 pub use sink::{Compression, PositionConfig, PositionStore, Protocol, SaslMechanism, Sink, SinkKind};
 pub use source::{Source, SourceKind, SslMode};
+pub use start::{Moment, StartAt};
 
 /// `[task]`
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -64,6 +70,13 @@ pub struct About {
     /// Labels, as { team = "orders" }; up to 20.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+    /// When a task without a position starts: now, manual (a person says `millrace task start`), or a time with its offset.
+    #[serde(default = "now")]
+    pub start_at: StartAt,
+}
+
+fn now() -> StartAt {
+    StartAt::Now
 }
 
 fn no_description() -> Description {
@@ -107,6 +120,9 @@ pub struct Task {
     /// Where it can be asked.
     #[serde(default)]
     pub admin: Admin,
+    /// When a delay is an alarm, and where operations are written down.
+    #[serde(default)]
+    pub monitoring: Monitoring,
 }
 
 impl Task {
@@ -131,6 +147,41 @@ impl Task {
             ("sink.key_password", &sink.key_password),
         ];
         all.into_iter().chain(registry.into_iter().flatten()).filter_map(|(key, secret)| Some((key, secret.as_ref()?)))
+    }
+
+    /// Where the task's passwords and keys are kept, each of them; `admin.token` is not the peers'.
+    fn secrets_mut(&mut self) -> Vec<&mut Option<SecretSource>> {
+        let sink = &mut self.sink;
+        let mut all = vec![
+            &mut self.source.password,
+            &mut sink.password,
+            &mut sink.token,
+            &mut sink.trust_store_password,
+            &mut sink.key_store_password,
+            &mut sink.key_password,
+        ];
+        if let Some(registry) = &mut self.registry {
+            all.extend([
+                &mut registry.password,
+                &mut registry.token,
+                &mut registry.trust_store_password,
+                &mut registry.key_store_password,
+            ]);
+        }
+        all
+    }
+
+    /// Takes the secrets of another version of its file, and nothing else.
+    pub fn take_secrets(&mut self, from: &Task) {
+        let mut from = from.clone();
+        for (own, new) in self.secrets_mut().into_iter().zip(from.secrets_mut()) {
+            *own = new.take();
+        }
+    }
+
+    /// Forgets every secret of the peers.
+    pub fn erase_secrets(&mut self) {
+        self.secrets_mut().into_iter().for_each(|secret| *secret = None);
     }
 }
 

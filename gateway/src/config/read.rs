@@ -195,6 +195,7 @@ fn rules(task: &Task, problems: &mut Problems) {
     task.sink.check(problems);
     task.position.check(&task.sink, problems);
     task.pipeline.check(problems);
+    task.monitoring.check(problems);
     if task.route.topic_policy == TopicPolicy::Single && task.route.topic.as_ref() == Some(&task.position.topic) {
         problems
             .refuse(&["position.topic", "route.topic"], "must not be route.topic: positions need a topic of their own");
@@ -225,7 +226,7 @@ fn rebase(task: &mut Task, folder: &Path) {
         files.into_iter().flatten().for_each(|path| *path = folder.join(&*path));
     }
     let modules = &mut task.modules;
-    let own: [&mut Option<PathBuf>; 14] = [
+    let own: [&mut Option<PathBuf>; 15] = [
         &mut task.source.root_cert,
         &mut task.source.client_cert,
         &mut task.source.client_key,
@@ -240,6 +241,7 @@ fn rebase(task: &mut Task, folder: &Path) {
         &mut task.sink.kerberos_keytab,
         &mut task.position.path,
         &mut task.admin.status_file,
+        &mut task.monitoring.audit_file,
     ];
     own.into_iter().flatten().for_each(|path| *path = folder.join(&*path));
     let stages = modules.filter.iter_mut().chain(&mut modules.map).chain(&mut modules.route).chain(&mut modules.format);

@@ -52,10 +52,10 @@ pub enum SslMode {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
-    /// Family of the server.
+    /// Family of the server: postgresql, or gaussdb for GaussDB and openGauss (which of them it is, the server tells).
     pub kind: SourceKind,
-    /// Servers, tried in order until one accepts; host:port, or /directory/of/the/socket:port. Of a distributed GaussDB: its
-    /// coordinators.
+    /// Servers, tried in order until one accepts; host:port, or /directory/of/the/socket:port. Of GaussDB and openGauss, the first that
+    /// is a primary; of a distributed GaussDB, its coordinators.
     pub hosts: Vec<HostAddress>,
     /// Database; a task reads one.
     pub database: SqlName,
@@ -76,7 +76,8 @@ pub struct Source {
     /// PEM file of the client certificate's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_key: Option<PathBuf>,
-    /// Replication slot. Default: millrace_ and the task's name in lower case, '-' as '_'.
+    /// Replication slot. Default: millrace_ and the task's name in lower case, '-' as '_'. In a distributed GaussDB each data node has
+    /// one of this name.
     #[serde(default = "unset_slot")]
     pub slot: SlotName,
     /// How changes are rendered: pgoutput for PostgreSQL; serial or parallel for GaussDB and openGauss. Default: pgoutput or serial.
@@ -91,19 +92,21 @@ pub struct Source {
     /// Data nodes of a distributed GaussDB. Default: asked of the coordinator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<DataNode>,
-    /// Whether mppdb_decoding is told which tables to send, where the patterns can say it. Off: all are sent, and filtered here.
+    /// Whether mppdb_decoding is told which tables to send, where the patterns can say it: exact plain names,
+    /// `schema.*`. Off: all are sent, and filtered here.
     #[serde(default = "yes")]
     pub white_list: bool,
-    /// Further options of mppdb_decoding, for memory and time at the server.
+    /// Further options of mppdb_decoding, for memory and time at the server, as `{ "max-txn-in-memory" = "8" }`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub plugin_options: BTreeMap<String, String>,
-    /// Text of numeric, real and double precision that mppdb_decoding sends: canonical, as PostgreSQL prints the value (0.1), or as-sent (.1).
+    /// Text of numeric, real and double precision that mppdb_decoding sends: canonical, as PostgreSQL prints the value
+    /// (`0.1`), or as-sent (`.1`, `.100000000000000006`), which depends on the server's settings.
     #[serde(default)]
     pub numbers: Numbers,
     /// A row that is changed now and then, for an idle source whose slot would hold its log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<Heartbeat>,
-    /// Memory for one transaction whose end is not known yet: mppdb_decoding tells it last.
+    /// Memory for transactions whose end is not known yet: mppdb_decoding tells the commit last. Shards share it.
     #[serde(default = "transaction_limit")]
     pub transaction_memory: Size,
     /// Where transactions go that are larger.

@@ -43,7 +43,8 @@ impl Pipeline {
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn({
             let swaps = task::Swaps::new(&task, Arc::clone(&observe));
-            task::run_until(task, None, Arc::clone(&observe), swaps, stopped)
+            let life = task::Life::new(&task, None, Arc::clone(&observe), crate::observe::Audit::default());
+            task::run_until(task, None, Arc::clone(&observe), swaps, life, stopped)
         });
         Ok(Pipeline { observe, stop, task })
     }

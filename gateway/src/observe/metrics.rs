@@ -20,7 +20,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{LiveModule, State, modules::Modules};
+use super::{LiveModule, State, instance::Totals, modules::Modules};
 
 type Level = Gauge<u64, AtomicU64>;
 
@@ -100,6 +100,16 @@ pub struct Metrics {
     pending_since: AtomicI64,
     /// Delay of the last delivered transaction in milliseconds.
     last_delay_ms: AtomicU64,
+    /// Delay of the last received transaction in milliseconds.
+    extract_delay_ms: AtomicU64,
+    /// Transactions that are delivered, and batches with the time the sink took for them, microseconds.
+    applied: [AtomicU64; 3],
+    /// Commit times of the newest transactions received and delivered, microseconds since the Unix epoch; 0: none.
+    newest: [AtomicI64; 2],
+    /// When the session that runs began, milliseconds since the Unix epoch, from which LSN, and with how many workers; 0: none runs.
+    began_ms: AtomicI64,
+    began_at: AtomicU64,
+    workers: AtomicU64,
     /// When something was last delivered, or first came to be in flight.
     moved: Mutex<Instant>,
 }
@@ -171,6 +181,12 @@ impl Metrics {
             state: Family::default(),
             pending_since: AtomicI64::new(0),
             last_delay_ms: AtomicU64::new(0),
+            extract_delay_ms: AtomicU64::new(0),
+            applied: Default::default(),
+            newest: Default::default(),
+            began_ms: AtomicI64::new(0),
+            began_at: AtomicU64::new(0),
+            workers: AtomicU64::new(0),
             moved: Mutex::new(Instant::now()),
             registry: Registry::default(),
         };
@@ -220,6 +236,25 @@ impl Metrics {
         if let Some(first) = batch.commit_times().first() {
             let _ = self.pending_since.compare_exchange(0, *first, Ordering::Relaxed, Ordering::Relaxed);
         }
+        if let Some(last) = batch.commits().last().map(|end| end.commit_time).filter(|time| *time > 0) {
+            let delay = Duration::from_micros(u64::try_from(now_micros() - last).unwrap_or(0));
+            self.extract_delay_ms.store(millis(delay), Ordering::Relaxed);
+            self.newest[0].store(last, Ordering::Relaxed);
+        }
+    }
+
+    /// A batch is acknowledged, with the transactions that ended in it, and the time since it was handed to the producer.
+    pub fn applied(&self, transactions: u64, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        for (sum, more) in self.applied.iter().zip([transactions, 1, took]) {
+            sum.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
+    /// A session streams with so many workers.
+    pub fn began(&self, workers: usize) {
+        self.began_ms.store(now_micros() / 1000, Ordering::Relaxed);
+        self.workers.store(workers as u64, Ordering::Relaxed);
     }
 
     /// A worker is done with a batch of so many changes.
@@ -302,6 +337,7 @@ impl Metrics {
             let delay = Duration::from_micros(u64::try_from(now_micros() - commit_time).unwrap_or(0));
             self.commit_to_ack.observe(delay.as_secs_f64());
             self.last_delay_ms.store(millis(delay), Ordering::Relaxed);
+            self.newest[1].store(commit_time, Ordering::Relaxed);
             self.touch();
         }
         let caught_up = self.delivered_lsn.get() >= self.received_lsn.get();
@@ -315,6 +351,7 @@ impl Metrics {
 
     /// The stream begins at a durable position.
     pub fn resumed(&self, lsn: Lsn) {
+        self.began_at.store(lsn.0, Ordering::Relaxed);
         raise(&self.position_lsn, lsn);
         raise(&self.delivered_lsn, lsn);
     }
@@ -345,6 +382,8 @@ impl Metrics {
         self.in_flight(0, 0);
         self.budget_used.set(0);
         self.pending_since.store(0, Ordering::Relaxed);
+        self.began_ms.store(0, Ordering::Relaxed);
+        self.workers.store(0, Ordering::Relaxed);
     }
 
     pub(super) fn reconnected(&self) {
@@ -387,6 +426,41 @@ impl Metrics {
         let delivered = self.delivered_lsn.get().max(self.position_lsn.get()).max(self.confirmed_lsn.get());
         // Before the first position is known there is nothing to subtract from.
         if delivered == 0 { 0 } else { end.saturating_sub(delivered) }
+    }
+
+    /// Time from commit to receipt of the newest transaction received, in milliseconds; 0 once nothing is under way.
+    pub fn extract_latency_ms(&self) -> u64 {
+        let busy = self.pending_since.load(Ordering::Relaxed) > 0 || self.idle_for() < FRESH;
+        if busy { self.extract_delay_ms.load(Ordering::Relaxed) } else { 0 }
+    }
+
+    /// Totals since the start.
+    pub(super) fn totals(&self) -> Totals {
+        let [transactions, batches, took] = [0, 1, 2].map(|at: usize| self.applied[at].load(Ordering::Relaxed));
+        let stage = |stage: &'static str| self.stage_seconds.get_or_create(&StageLabel { stage: stage.into() }).get();
+        Totals {
+            received_bytes: self.received_bytes.get(),
+            received_rows: self.changes.get(),
+            delivered_bytes: self.delivered_bytes.get(),
+            delivered_rows: self.delivered_records.get(),
+            delivered_transactions: transactions,
+            execute_seconds: stage("transform") + stage("deliver"),
+            commit_seconds: took as f64 / 1e6,
+            commits: batches,
+        }
+    }
+
+    /// Worker threads of the session that runs.
+    pub(super) fn workers(&self) -> u64 {
+        self.workers.load(Ordering::Relaxed)
+    }
+
+    /// When the session that runs began, milliseconds since the Unix epoch, and from where; the commit times of the newest transactions
+    /// received and delivered, microseconds.
+    pub(super) fn session(&self) -> (Option<i64>, Lsn, [Option<i64>; 2]) {
+        let told = |number: i64| Some(number).filter(|number| *number > 0);
+        let newest = [0, 1].map(|at: usize| told(self.newest[at].load(Ordering::Relaxed)));
+        (told(self.began_ms.load(Ordering::Relaxed)), Lsn(self.began_at.load(Ordering::Relaxed)), newest)
     }
 
     /// Records acknowledged since the start.

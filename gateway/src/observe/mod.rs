@@ -3,18 +3,27 @@
 //! Owns the numbers and the state; the pipeline updates them per batch, never per change. Must not decide anything: `task` says
 //! what the state is. Nothing here may hold a row value or a secret (I9).
 
+mod audit;
 mod console;
+mod delay;
+mod instance;
 pub mod log;
 mod metrics;
 mod modules;
 mod report;
 mod status;
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use delay::Delay;
+use instance::{Instance, Levels, Totals};
 use millrace_batch::Failure;
 
+pub use audit::Audit;
+pub use instance::METRICS;
 pub use metrics::Metrics;
 pub use status::{About, LiveModule, ShardStatus, Snapshot, State, Status};
 
@@ -28,6 +37,10 @@ pub struct Observe {
     pub status: Status,
     /// The shards behind shard 0.
     others: Mutex<Vec<Arc<Observe>>>,
+    /// The judge of the delay of all.
+    delay: Delay,
+    /// The documented metrics of all.
+    instance: Instance,
 }
 
 impl Observe {
@@ -38,7 +51,13 @@ impl Observe {
 
     fn of_shard(about: About, shard: u16) -> Observe {
         let metrics = Metrics::of_shard(&about.task, shard);
-        Observe { metrics, status: Status::new(about, shard), others: Mutex::default() }
+        Observe {
+            metrics,
+            status: Status::new(about, shard),
+            others: Mutex::default(),
+            delay: Delay::default(),
+            instance: Instance::default(),
+        }
     }
 
     /// Names the shards of the task, by the nodes they read, and gives one for each. Series of shards that stay go on.
@@ -105,13 +124,67 @@ impl Observe {
         );
     }
 
+    /// The task does not run: a person paused it, stopped it, or has not started it.
+    pub fn resting(&self, state: State, failure: Option<Failure>) {
+        for shard in self.others() {
+            shard.enter(state, None);
+        }
+        self.enter(state, failure);
+    }
+
     fn enter(&self, state: State, failure: Option<Failure>) {
         self.status.enter(state, failure);
         self.metrics.state(state);
     }
 
+    /// When a delay is an alarm, and where spill and position files are.
+    pub fn watch(&self, monitoring: &crate::config::Monitoring, disk: PathBuf) {
+        self.delay.set(monitoring.delay_threshold.get(), monitoring.delay_alarm_after.get());
+        self.instance.disk(disk);
+    }
+
+    /// Takes a sample of the documented metrics, and judges the delay; once a second.
+    fn sample(&self) {
+        let mut sum = Totals::default();
+        for one in
+            std::iter::once(self.metrics.totals()).chain(self.others().iter().map(|shard| shard.metrics.totals()))
+        {
+            sum.received_bytes += one.received_bytes;
+            sum.received_rows += one.received_rows;
+            sum.delivered_bytes += one.delivered_bytes;
+            sum.delivered_rows += one.delivered_rows;
+            sum.delivered_transactions += one.delivered_transactions;
+            sum.execute_seconds += one.execute_seconds;
+            sum.commit_seconds += one.commit_seconds;
+            sum.commits += one.commits;
+        }
+        self.instance.sample(sum);
+        let delay_ms = self.shard_snapshots().delay_ms;
+        let (before, now) = self.delay.judge(Duration::from_millis(delay_ms), Instant::now());
+        match (before.alarm, now.alarm) {
+            (false, true) => tracing::warn!(
+                code = "delay_alarm",
+                delay_ms,
+                mend = "docs/runbook.md says where to look: the broker, a module, or one very large transaction",
+                "the delay has been above monitoring.delay_threshold for monitoring.delay_alarm_after"
+            ),
+            (true, false) => {
+                tracing::info!(code = "delay_alarm_over", delay_ms, "the delay is below its threshold again")
+            }
+            _ => {}
+        }
+    }
+
     /// Everything `/v1/status` shows, as of now.
     pub fn snapshot(&self) -> Snapshot {
+        let mut task = self.shard_snapshots();
+        let judged = self.delay.judged();
+        (task.late, task.delay_alarm) = (judged.late, judged.alarm);
+        task.monitoring = self.monitoring(&task);
+        task
+    }
+
+    fn shard_snapshots(&self) -> Snapshot {
         let mut task = self.status.snapshot(&self.metrics);
         for shard in self.others() {
             task.add(shard.status.snapshot(&shard.metrics));
@@ -119,14 +192,25 @@ impl Observe {
         task
     }
 
+    fn monitoring(&self, task: &Snapshot) -> BTreeMap<&'static str, f64> {
+        let others = self.others();
+        let extract = others.iter().map(|shard| shard.metrics.extract_latency_ms()).max().unwrap_or(0);
+        self.instance.values(Levels {
+            extract_latency_ms: extract.max(self.metrics.extract_latency_ms()),
+            apply_latency_ms: task.delay_ms,
+            workers: self.metrics.workers() + others.iter().map(|shard| shard.metrics.workers()).sum::<u64>(),
+            state: task.state,
+        })
+    }
+
     /// The state of the shard that is worst off.
     pub fn state(&self) -> State {
-        self.snapshot().state
+        self.shard_snapshots().state
     }
 
     /// Why the shard that is worst off is so.
     pub fn failure(&self) -> Option<Failure> {
-        self.snapshot().failure
+        self.shard_snapshots().failure
     }
 
     /// Whether records of any shard wait and the sink acknowledges none.
@@ -145,14 +229,24 @@ impl Observe {
         self.state() == State::Streaming && !self.is_stalled()
     }
 
-    /// The metrics of all shards as Prometheus text (OpenMetrics).
+    /// The metrics of all shards as Prometheus text (OpenMetrics), and the documented ones of the task.
     pub fn encode(&self) -> String {
         let others = self.others();
-        if others.is_empty() {
-            return self.metrics.encode();
-        }
-        let texts = std::iter::once(self.metrics.encode()).chain(others.iter().map(|shard| shard.metrics.encode()));
-        merged(&texts.collect::<Vec<_>>())
+        let own = if others.is_empty() {
+            self.metrics.encode()
+        } else {
+            let texts = std::iter::once(self.metrics.encode()).chain(others.iter().map(|shard| shard.metrics.encode()));
+            merged(&texts.collect::<Vec<_>>())
+        };
+        let now = self.snapshot();
+        let task = &now.about.task;
+        let alarm = u8::from(now.delay_alarm);
+        let alarm = format!(
+            "# HELP millrace_delay_alarm 1 while the delay has been above monitoring.delay_threshold for long enough.\n\
+             # TYPE millrace_delay_alarm gauge\nmillrace_delay_alarm{{task=\"{task}\"}} {alarm}\n"
+        );
+        let documented = instance::text(task, &now.monitoring);
+        format!("{}{alarm}{documented}# EOF\n", own.trim_end_matches("# EOF\n"))
     }
 }
 

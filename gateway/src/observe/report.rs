@@ -19,6 +19,8 @@ impl Observe {
     pub async fn report(self: Arc<Observe>) {
         let live = console::is_terminal();
         let _cleared = Cleared;
+        // What the first second brings counts as well.
+        self.sample();
         let (mut last, mut then, mut rate) = (self.delivered_records(), Instant::now(), 0.0);
         for tick in 1_u64.. {
             tokio::time::sleep(TICK).await;
@@ -27,6 +29,7 @@ impl Observe {
             rate = if newest == 0.0 && rate < 1.0 { 0.0 } else { rate + NEWEST * (newest - rate) };
             (last, then) = (delivered, now);
             self.status.rate(rate);
+            self.sample();
             if live {
                 console::show(&line(&self.snapshot()));
             } else if tick % TICKS_PER_LINE == 0 {

@@ -1,5 +1,6 @@
 //! The state of the task as people and probes ask for it.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use millrace_batch::{Failure, Lsn};
 use serde::{Serialize, Serializer};
 
 use super::Metrics;
+use crate::config::Moment;
 
 /// What the task is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -22,11 +24,26 @@ pub enum State {
     Halted,
     /// Delivering what was read, then ending.
     Draining,
+    /// A person paused it.
+    Paused,
+    /// Not started yet: waits for a person or for its time.
+    Waiting,
+    /// Stopped for good.
+    Completed,
 }
 
 impl State {
     /// All of them.
-    pub const ALL: [State; 5] = [State::Starting, State::Streaming, State::Retrying, State::Halted, State::Draining];
+    pub const ALL: [State; 8] = [
+        State::Starting,
+        State::Streaming,
+        State::Retrying,
+        State::Halted,
+        State::Draining,
+        State::Paused,
+        State::Waiting,
+        State::Completed,
+    ];
 
     /// Its name in answers, logs and metrics.
     pub fn as_str(self) -> &'static str {
@@ -36,6 +53,9 @@ impl State {
             State::Retrying => "retrying",
             State::Halted => "halted",
             State::Draining => "draining",
+            State::Paused => "paused",
+            State::Waiting => "waiting",
+            State::Completed => "completed",
         }
     }
 
@@ -44,9 +64,10 @@ impl State {
         match self {
             State::Streaming => 0,
             State::Draining => 1,
-            State::Starting => 2,
-            State::Retrying => 3,
-            State::Halted => 4,
+            State::Paused | State::Waiting | State::Completed => 2,
+            State::Starting => 3,
+            State::Retrying => 4,
+            State::Halted => 5,
         }
     }
 }
@@ -108,6 +129,56 @@ pub struct ShardStatus {
     pub in_flight: u64,
     /// WAL the source keeps for the slot, bytes.
     pub slot_retained_bytes: u64,
+    /// What reads from the source, and what delivers to the sink.
+    pub components: [Component; 2],
+}
+
+/// One side of a shard.
+#[derive(Clone, Debug, Serialize)]
+pub struct Component {
+    /// capture or apply.
+    pub r#type: &'static str,
+    /// STOPPED, STARTING, STARTED or STOPPING.
+    pub status: &'static str,
+    /// When its session began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<String>,
+    /// Where it began.
+    #[serde(serialize_with = "as_text")]
+    pub start_point: Lsn,
+    /// Where it is: what is received, what is delivered.
+    #[serde(serialize_with = "as_text")]
+    pub current_point: Lsn,
+    /// Commit time of the newest transaction it has dealt with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolution_time: Option<String>,
+    /// Milliseconds from the commit until it had dealt with it.
+    pub delay: u64,
+}
+
+fn components(state: State, metrics: &Metrics) -> [Component; 2] {
+    let status = match state {
+        State::Streaming => "STARTED",
+        State::Starting | State::Retrying => "STARTING",
+        State::Draining => "STOPPING",
+        State::Halted | State::Paused | State::Waiting | State::Completed => "STOPPED",
+    };
+    let (began, start_point, [received_at, delivered_at]) = metrics.session();
+    let [received, delivered, ..] = metrics.lsns();
+    let moment = |millis: i64| Moment(millis).to_string();
+    let one = |r#type, current_point, newest: Option<i64>, delay| Component {
+        r#type,
+        status,
+        start_time: began.map(moment),
+        start_point,
+        current_point,
+        resolution_time: newest.map(|micros| moment(micros / 1000)),
+        delay,
+    };
+    [
+        one("capture", received, received_at, metrics.extract_latency_ms()),
+        one("apply", delivered, delivered_at, metrics.lag_ms()),
+    ]
 }
 
 fn as_text<S: Serializer>(lsn: &Lsn, serializer: S) -> Result<S::Ok, S::Error> {
@@ -136,6 +207,14 @@ pub struct Snapshot {
     pub changes_received: u64,
     /// Records delivered since the start.
     pub records_delivered: u64,
+    /// Longest delay of any shard, from commit to acknowledgement, milliseconds; 0 when everything is delivered.
+    pub delay_ms: u64,
+    /// It is above `monitoring.delay_threshold`.
+    pub late: bool,
+    /// And has been for `monitoring.delay_alarm_after`.
+    pub delay_alarm: bool,
+    /// The 19 documented metrics, by their ids.
+    pub monitoring: BTreeMap<&'static str, f64>,
     /// Where each shard stands.
     pub shards: Vec<ShardStatus>,
     /// The failure that halts or delays it.
@@ -155,6 +234,7 @@ impl Snapshot {
         if other.state.weight() > self.state.weight() {
             (self.state, self.state_ms, self.failure) = (other.state, other.state_ms, other.failure);
         }
+        self.delay_ms = self.delay_ms.max(other.delay_ms);
         self.shards.append(&mut other.shards);
     }
 }
@@ -263,7 +343,12 @@ impl Status {
                 lag_ms: metrics.lag_ms(),
                 in_flight: metrics.records_in_flight(),
                 slot_retained_bytes: metrics.slot_retained_bytes(),
+                components: components(inner.state, metrics),
             }],
+            delay_ms: metrics.lag_ms(),
+            late: false,
+            delay_alarm: false,
+            monitoring: BTreeMap::new(),
             failure: inner.failure.clone(),
             modules: inner.modules.clone(),
         }

@@ -122,7 +122,16 @@ impl Deliver {
         }
         failpoint::pass("after_produce");
         let (end_lsn, commit_time) = batch.commits().last().map_or((Lsn(0), 0), |end| (end.end_lsn, end.commit_time));
-        self.flights.sent(Flight { end_seq: self.next_seq, bytes: bytes as u64, end_lsn, commit_time });
+        let transactions = batch.commits().iter().filter(|end| end.commit_time > 0).count() as u64;
+        let sent_at = std::time::Instant::now();
+        self.flights.sent(Flight {
+            end_seq: self.next_seq,
+            bytes: bytes as u64,
+            end_lsn,
+            commit_time,
+            transactions,
+            sent_at,
+        });
         let mut progress = self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         for (end_seq, position) in self.ends.drain(..) {
             progress.released(end_seq, position).map_err(|error| error.failure())?;

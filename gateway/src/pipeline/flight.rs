@@ -5,6 +5,7 @@
 use std::{
     collections::VecDeque,
     sync::{Mutex, PoisonError},
+    time::Instant,
 };
 
 use millrace_batch::Lsn;
@@ -22,6 +23,10 @@ pub(crate) struct Flight {
     pub end_lsn: Lsn,
     /// Commit time of that transaction, microseconds since the Unix epoch; 0 for a keepalive.
     pub commit_time: i64,
+    /// Transactions that ended in it, keepalives left out.
+    pub transactions: u64,
+    /// When it was handed to the producer.
+    pub sent_at: Instant,
 }
 
 /// Batches under way, oldest first.
@@ -49,6 +54,7 @@ impl Flights {
         let (mut bytes, mut last) = (0, None);
         while let Some(flight) = inner.batches.front().filter(|flight| flight.end_seq <= watermark) {
             bytes += flight.bytes;
+            metrics.applied(flight.transactions, flight.sent_at.elapsed());
             last = Some(*flight).filter(|flight| flight.end_lsn > Lsn(0)).or(last);
             inner.batches.pop_front();
         }
@@ -72,7 +78,14 @@ mod tests {
     fn a_batch_counts_when_its_last_record_is_acknowledged() {
         let (flights, metrics) = (Flights::default(), Metrics::new("t"));
         for (end_seq, lsn) in [(10, 100), (20, 0), (20, 300)] {
-            flights.sent(Flight { end_seq, bytes: 5, end_lsn: Lsn(lsn), commit_time: 1 });
+            flights.sent(Flight {
+                end_seq,
+                bytes: 5,
+                end_lsn: Lsn(lsn),
+                commit_time: 1,
+                transactions: u64::from(lsn > 0),
+                sent_at: Instant::now(),
+            });
         }
         flights.acked(15, &metrics);
         assert_eq!(metrics.records_in_flight(), 5);

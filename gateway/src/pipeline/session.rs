@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     observe::Observe,
-    task::{Store, spread::Spread},
+    task::{Store, life::Resting, spread::Spread},
 };
 
 /// How long the source may take to acknowledge the end of the stream.
@@ -100,6 +100,8 @@ pub struct SessionParts {
     pub position_interval: Duration,
     /// Time for acknowledgements at the end.
     pub drain_timeout: Duration,
+    /// Set where acknowledgements are not waited for any more.
+    pub hurry: Arc<AtomicBool>,
     /// Metrics and status.
     pub observe: Arc<Observe>,
 }
@@ -114,6 +116,8 @@ pub enum SessionEnd {
     },
     /// Something failed; what was complete is in the position.
     Failed(Failure),
+    /// There was none: a person paused the task, or stopped it for good.
+    Rests(Resting),
 }
 
 enum Report {
@@ -126,6 +130,7 @@ pub struct Session {
     sink: Arc<Sink>,
     observe: Arc<Observe>,
     drain_timeout: Duration,
+    hurry: Arc<AtomicBool>,
     abandon: Arc<AtomicBool>,
     finish: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -149,6 +154,7 @@ impl Session {
             sink: parts.sink.clone(),
             observe: parts.observe.clone(),
             drain_timeout: parts.drain_timeout,
+            hurry: parts.hurry,
             abandon: Arc::default(),
             finish: Arc::default(),
             threads: Vec::new(),
@@ -238,7 +244,8 @@ impl Session {
         if ending.failure.is_none() {
             session.observe.draining();
         }
-        let deadline = tokio::time::Instant::now() + session.drain_timeout;
+        let hurry = session.hurry.load(Ordering::Acquire);
+        let deadline = tokio::time::Instant::now() + if hurry { Duration::ZERO } else { session.drain_timeout };
         let _ = end_reading.send(true);
         if !ending.reader_ended {
             // The reader may wait for room that only acknowledgements, or giving up, will make.
@@ -297,7 +304,7 @@ impl Session {
                 return 0;
             }
             let hopeless = self.sink.failure().is_some() || ending.writer_ended;
-            if hopeless || tokio::time::Instant::now() >= deadline {
+            if hopeless || self.hurry.load(Ordering::Acquire) || tokio::time::Instant::now() >= deadline {
                 self.give_up();
                 return missing;
             }

@@ -75,6 +75,8 @@ pub enum Event {
     TrialOver(Ticket),
     /// The task ends.
     Stop,
+    /// Sessions begin again after that.
+    GoOn,
 }
 
 /// Why a request came to nothing although its modules are well.
@@ -230,6 +232,7 @@ impl Machine {
                     self.actions.push(Action::EndTrial(version));
                 }
             }
+            Event::GoOn => self.stopping = false,
             Event::Stop => {
                 self.stopping = true;
                 let queue = std::mem::take(&mut self.queue);

@@ -21,9 +21,11 @@ use tokio::sync::watch;
 
 use super::{
     family::{self, Source},
+    life::{Life, Resting},
     login::Gate,
     modules::{Loaded, hex},
     precheck::Precheck,
+    shard::Common,
     slot_watch, source,
     spread::Spread,
     start::{Found, Start, Stored, Wanted, decide},
@@ -61,6 +63,7 @@ pub(crate) struct Runner {
     store: Option<Kept>,
     /// Since when the slot has been in use by somebody else.
     busy_since: Option<Instant>,
+    life: Life,
     /// The last attempt got past the login at the source.
     logged_in: bool,
     /// A session has run: its topics are not made anew by the next one.
@@ -74,21 +77,15 @@ struct Kept {
 
 impl Runner {
     /// Keeps nothing yet.
-    pub fn new(
-        observe: Arc<Observe>,
-        swaps: Swaps,
-        gate: Arc<Gate>,
-        spill: Arc<SpillRoom>,
-        precheck: Arc<Precheck>,
-    ) -> Runner {
-        let in_session = Arc::default();
+    pub fn new(common: &Common, observe: Arc<Observe>) -> Runner {
         Runner {
             observe,
-            in_session,
-            swaps,
-            gate,
-            spill,
-            precheck,
+            in_session: Arc::default(),
+            swaps: common.swaps.clone(),
+            gate: common.gate.clone(),
+            spill: common.spill.clone(),
+            precheck: common.precheck.clone(),
+            life: common.life.clone(),
             store: None,
             busy_since: None,
             logged_in: false,
@@ -110,7 +107,11 @@ impl Runner {
     pub async fn attempt(&mut self, task: &Task, shard: &Shard, stop: watch::Receiver<bool>) -> SessionEnd {
         let parts = match self.prepare(task, shard).await {
             Ok(parts) => parts,
-            Err(failure) => {
+            Err(Unready::Rests(resting)) => {
+                self.swaps.closed(shard.number);
+                return SessionEnd::Rests(resting);
+            }
+            Err(Unready::Failed(failure)) => {
                 self.swaps.closed(shard.number);
                 self.doubt_store();
                 return SessionEnd::Failed(self.judge_busy(task, failure));
@@ -119,7 +120,9 @@ impl Runner {
         self.busy_since = None;
         self.begun = true;
         self.in_session.store(true, Ordering::Release);
+        self.observe.metrics.began(parts.workers);
         self.observe.streaming();
+        self.life.streaming(shard.number);
         self.swaps.opened(shard.number, Link::of(&parts));
         let record = parts.record.clone();
         let watch = slot_watch::while_streaming(task, parts.catalogue.clone(), self.observe.clone());
@@ -132,7 +135,7 @@ impl Runner {
         }
         self.doubt_store();
         if *stopping.borrow() {
-            // Before the session is told as ended: what waits is not for the next one.
+            // Until the task runs again, which the swaps are told. Before the session is told as ended: what waits is not for the next one.
             self.swaps.stop();
         }
         self.swaps.closed(shard.number);
@@ -179,7 +182,7 @@ impl Runner {
         Failure { class: millrace_batch::Class::Definite, ..failure }
     }
 
-    async fn prepare(&mut self, task: &Task, shard: &Shard) -> Result<SessionParts, Failure> {
+    async fn prepare(&mut self, task: &Task, shard: &Shard) -> Result<SessionParts, Unready> {
         self.logged_in = false;
         self.swaps.load(task).await?;
         let kafka = match task.sink.kind {
@@ -187,10 +190,14 @@ impl Runner {
             SinkKind::Blackhole => None,
         };
         self.open_store(task, kafka.clone(), shard.number).await?;
+        let record = self.store.as_ref().and_then(|kept| kept.record.as_ref());
+        if let Some(resting) = self.life.found(shard.number, record) {
+            return Err(Unready::Rests(resting));
+        }
         let ran = self.store.as_ref().and_then(|kept| Some(kept.record.as_ref()?.modules.clone()));
         self.swaps.begin(task, ran.unwrap_or_default()).await?;
         let Some(kept) = &mut self.store else {
-            return Err(Failure::transient("internal", "starting", "nothing is loaded", "report this with the log"));
+            return Err(nothing_loaded().into());
         };
 
         let mut from = self.gate.pass(Source::connect(task, &shard.hosts)).await?;
@@ -198,11 +205,12 @@ impl Runner {
         self.logged_in = true;
         // From here on until the session streams no swap begins.
         let Some(version) = self.swaps.open(shard.number).await else {
-            return Err(Failure::transient("internal", "starting", "nothing is loaded", "report this with the log"));
+            return Err(nothing_loaded().into());
         };
         let own_select = (shard.count > 1).then(|| task.select_config());
         let loaded = &version.loaded.for_shard(own_select.as_deref());
         let record = settle(task, kept, &mut from, &system, loaded, shard, &self.precheck).await?;
+        self.life.slots_ready(shard.number);
         // Shards share an engine; its numbers are shown once.
         if *version.loaded.shown_by.get_or_init(|| shard.number) == shard.number {
             self.observe.metrics.modules(loaded.engine.clone());
@@ -286,6 +294,7 @@ impl Runner {
             budget: usize::try_from(task.pipeline.budget.get()).unwrap_or(usize::MAX),
             position_interval: task.position.interval.get(),
             drain_timeout: task.pipeline.drain_timeout.get(),
+            hurry: self.life.hurry(),
             observe: self.observe.clone(),
         })
     }
@@ -300,6 +309,23 @@ impl Runner {
         }
         Ok(())
     }
+}
+
+/// Why there is no session.
+enum Unready {
+    Failed(Failure),
+    /// A person does not want one.
+    Rests(Resting),
+}
+
+impl From<Failure> for Unready {
+    fn from(failure: Failure) -> Unready {
+        Unready::Failed(failure)
+    }
+}
+
+fn nothing_loaded() -> Failure {
+    Failure::transient("internal", "starting", "nothing is loaded", "report this with the log")
 }
 
 /// Compares position and slot, and makes the slot on a first start; gives the record the session goes on with.

@@ -15,9 +15,12 @@ use crate::config::{SecretSource, Task};
 /// Largest file looked at: a secret or a task file is never larger.
 const LIMIT: u64 = 4 << 20;
 
-/// The files as they were.
+/// The files as they were, and the log-ins they gave.
 #[derive(Debug)]
-pub struct Watched(Vec<(PathBuf, Option<[u8; 32]>)>);
+pub struct Watched {
+    files: Vec<(PathBuf, Option<[u8; 32]>)>,
+    logins: [u8; 32],
+}
 
 impl Watched {
     /// Remembers the task file, if there is one, and every file with a secret, a key or the tables that the task names.
@@ -29,13 +32,44 @@ impl Watched {
         let stores =
             [&task.sink.trust_store, &task.sink.key_store, &task.objects.import].into_iter().flatten().cloned();
         let files = file.map(Path::to_path_buf).into_iter().chain(secrets).chain(stores);
-        Watched(files.map(|path| (path.clone(), digest(&path))).collect())
+        Watched { files: files.map(|path| (path.clone(), digest(&path))).collect(), logins: logins(task) }
     }
 
     /// Whether any file has another content than before.
     pub fn changed(&self) -> bool {
-        self.0.iter().any(|(path, before)| digest(path) != *before)
+        self.files.iter().any(|(path, before)| digest(path) != *before)
     }
+
+    /// Whether a task would log in with the same users and secrets: after a refusal, whatever else changed, nothing is tried again.
+    pub fn has_logins_of(&self, task: &Task) -> bool {
+        self.logins == logins(task)
+    }
+}
+
+/// Digest of every user and secret of a task as they are now, and of the certificates that stand for a log-in.
+fn logins(task: &Task) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let mut add = |name: &str, value: &[u8]| {
+        for part in [name.as_bytes(), value] {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part);
+        }
+    };
+    add("source.user", task.source.user.as_str().as_bytes());
+    add("sink.username", task.sink.username.as_deref().unwrap_or_default().as_bytes());
+    for (key, secret) in task.secrets().filter(|(key, _)| *key != "admin.token") {
+        match secret.resolve() {
+            Ok(secret) => add(key, secret.expose().as_bytes()),
+            Err(_) => add(key, b""),
+        }
+    }
+    let (source, sink) = (&task.source, &task.sink);
+    let files =
+        [&source.client_cert, &source.client_key, &sink.cert, &sink.key, &sink.key_store, &sink.kerberos_keytab];
+    for path in files.into_iter().flatten() {
+        add("file", &digest(path).unwrap_or_default());
+    }
+    hash.finalize().into()
 }
 
 /// A file that is missing or too large has none; appearing and vanishing are changes too.
@@ -53,7 +87,7 @@ mod tests {
     fn sees_content_appearance_and_loss() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("secret");
-        let watched = |path: &Path| Watched(vec![(path.to_path_buf(), digest(path))]);
+        let watched = |path: &Path| Watched { files: vec![(path.to_path_buf(), digest(path))], logins: [0; 32] };
         let missing = watched(&path);
         assert!(!missing.changed());
         fs::write(&path, "one").expect("written");

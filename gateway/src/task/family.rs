@@ -130,7 +130,15 @@ pub(crate) fn hides_zeros(options: &str) -> bool {
 
 /// Looks the slot of a task up.
 pub(crate) async fn slot(task: &Task, client: &SqlConnection) -> Result<Option<catalog::SlotState>, Error> {
-    let name = task.source.slot.as_str();
+    slot_named(task, client, task.source.slot.as_str()).await
+}
+
+/// Looks a slot up by its name.
+pub(crate) async fn slot_named(
+    task: &Task,
+    client: &SqlConnection,
+    name: &str,
+) -> Result<Option<catalog::SlotState>, Error> {
     match dialect(task) {
         Dialect::GaussDb => catalog::gauss::slot(client, name).await,
         _ => catalog::slot(client, name).await,

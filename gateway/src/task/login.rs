@@ -20,6 +20,11 @@ const REFUSALS: [&str; 8] = [
     "role_missing",
 ];
 
+/// Whether a failure is the refusal of a log-in.
+pub(super) fn is_refusal(code: &str) -> bool {
+    REFUSALS.contains(&code)
+}
+
 /// Where every log-in of a task passes.
 #[derive(Debug, Default)]
 pub struct Gate(Mutex<Option<Failure>>);
@@ -33,11 +38,16 @@ impl Gate {
         }
         let done = work.await;
         if let Err(failure) = &done
-            && REFUSALS.contains(&failure.code)
+            && is_refusal(failure.code)
         {
             *refused = Some(failure.clone());
         }
         done
+    }
+
+    /// A person vouches for the password: the next log-in is tried.
+    pub async fn reopen(&self) {
+        *self.0.lock().await = None;
     }
 }
 
@@ -54,5 +64,7 @@ mod tests {
         assert_eq!(gate.pass(fail("authentication_failed")).await.unwrap_err().code, "authentication_failed");
         let never = async { panic!("a second log-in") };
         assert_eq!(gate.pass::<()>(never).await.unwrap_err().code, "authentication_failed");
+        gate.reopen().await;
+        assert_eq!(gate.pass(async { Ok(1) }).await, Ok(1), "a person said so");
     }
 }

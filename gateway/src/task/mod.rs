@@ -10,12 +10,14 @@ pub mod capture;
 mod changes;
 pub(crate) mod family;
 mod heartbeat;
+pub mod life;
 mod login;
 pub(crate) mod module_store;
 pub(crate) mod modules;
 pub(crate) mod objects;
 mod precheck;
 mod publication;
+pub(crate) mod release;
 mod shard;
 mod slot_watch;
 pub mod source;
@@ -35,6 +37,9 @@ use std::{
 use millrace_batch::Failure;
 use tokio::{sync::watch, task::JoinSet};
 
+use life::Next;
+
+pub use life::Life;
 pub(crate) use modules::{default_cache as module_cache, limits as module_limits};
 pub(crate) use store::Store;
 pub use swaps::Swaps;
@@ -52,6 +57,9 @@ pub(crate) fn chain(task: &Task) -> Result<(millrace_host::ChainSpec, millrace_h
 
 use crate::{config::Task, observe::Observe};
 
+/// How often a task that does not run looks at the clock.
+const TICK: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// How a task ended.
 #[derive(Debug)]
 pub enum Outcome {
@@ -61,8 +69,8 @@ pub enum Outcome {
     Halted(Failure),
 }
 
-/// Runs a task until SIGTERM or SIGINT. `file`: the task file, watched while halted.
-pub async fn run(task: Task, file: Option<PathBuf>, observe: Arc<Observe>, swaps: Swaps) -> Outcome {
+/// Runs a task until SIGTERM or SIGINT, or until it is deleted. `file`: the task file, watched while halted.
+pub async fn run(task: Task, file: Option<PathBuf>, observe: Arc<Observe>, swaps: Swaps, life: Life) -> Outcome {
     let (stop, stopped) = watch::channel(false);
     let signals = tokio::spawn(async move {
         interrupted().await;
@@ -71,7 +79,7 @@ pub async fn run(task: Task, file: Option<PathBuf>, observe: Arc<Observe>, swaps
         std::future::pending::<()>().await;
     });
     let reloads = file.clone().map(|file| tokio::spawn(reload_on_signal(swaps.clone(), file)));
-    let outcome = run_until(task, file, observe, swaps, stopped).await;
+    let outcome = run_until(task, file, observe, swaps, life, stopped).await;
     signals.abort();
     reloads.iter().for_each(tokio::task::JoinHandle::abort);
     outcome
@@ -83,46 +91,117 @@ pub async fn run_until(
     file: Option<PathBuf>,
     observe: Arc<Observe>,
     swaps: Swaps,
+    life: Life,
     stop: watch::Receiver<bool>,
 ) -> Outcome {
     let serving = tokio::spawn(swaps.clone().serve());
-    let outcome = sessions(task, file, observe, &swaps, stop).await;
+    let outcome = live(task, file, observe, &swaps, &life, stop).await;
     swaps.stop();
     serving.abort();
     outcome
 }
 
-/// All shards, again and again while the task file changes.
-async fn sessions(
+/// Carries out what the life of the task asks for, and runs its shards as long as that says so.
+async fn live(
     task: Task,
     file: Option<PathBuf>,
     observe: Arc<Observe>,
     swaps: &Swaps,
-    stop: watch::Receiver<bool>,
+    life: &Life,
+    mut stop: watch::Receiver<bool>,
 ) -> Outcome {
     let mut task = Arc::new(task);
-    loop {
-        observe.starting();
-        let common = shard::Common {
-            swaps: swaps.clone(),
-            gate: Arc::default(),
-            precheck: Arc::default(),
-            spill: Arc::new(source::spill(&task)),
-            file: file.clone(),
-            task: task.clone(),
-        };
-        let end = match shards(&common, &observe, stop.clone()).await {
-            Ok(shards) => side_by_side(&common, shards, &observe, stop.clone()).await,
-            Err(end) => end,
-        };
-        match end {
-            shard::End::Stopped => return Outcome::Stopped,
-            shard::End::Halted(failure) => return Outcome::Halted(failure),
-            shard::End::Changed(changed) => {
-                swaps.forget(&changed);
-                task = Arc::new(*changed);
+    while !*stop.borrow() {
+        match life.next() {
+            Next::Effect(effect) => {
+                life.show_resting();
+                life.carry_out(effect, &task, swaps).await;
+            }
+            Next::End => {
+                tracing::info!(code = "deleted", "the task is deleted: the process ends");
+                return Outcome::Stopped;
+            }
+            Next::Wait => {
+                life.show_resting();
+                if let Some(replaced) = life.replacement() {
+                    task = Arc::new(*replaced);
+                }
+                tokio::select! {
+                    () = life.must_end() => {}
+                    () = life.runs() => {}
+                    () = tokio::time::sleep(TICK) => life.tick(),
+                    () = told(&mut stop) => {}
+                }
+            }
+            Next::Run => {
+                if let Some(replaced) = life.replacement() {
+                    swaps.forget(&replaced);
+                    task = Arc::new(*replaced);
+                }
+                match sessions(&task, file.as_ref(), &observe, swaps, life, stop.clone()).await {
+                    shard::End::Stopped => {}
+                    shard::End::Halted(failure) => return Outcome::Halted(failure),
+                    shard::End::Rests(resting) => life.rests(resting),
+                    shard::End::Changed(changed) => {
+                        swaps.forget(&changed);
+                        life.begin_again(&changed, &life::carry::changed_keys(&task, &changed));
+                        task = Arc::new(*changed);
+                    }
+                }
             }
         }
+    }
+    Outcome::Stopped
+}
+
+/// All shards, until `stop` says true or a person wants something else of the task.
+async fn sessions(
+    task: &Arc<Task>,
+    file: Option<&PathBuf>,
+    observe: &Arc<Observe>,
+    swaps: &Swaps,
+    life: &Life,
+    mut stop: watch::Receiver<bool>,
+) -> shard::End {
+    observe.starting();
+    swaps.go_on();
+    let common = shard::Common {
+        swaps: swaps.clone(),
+        gate: Arc::default(),
+        precheck: Arc::default(),
+        spill: Arc::new(source::spill(task)),
+        file: file.cloned(),
+        task: task.clone(),
+        life: life.clone(),
+    };
+    let (end, ended) = watch::channel(false);
+    let running = async {
+        match shards(&common, observe, ended.clone()).await {
+            Ok(shards) => {
+                life.has_shards(shards.len());
+                side_by_side(&common, shards, observe, ended.clone()).await
+            }
+            Err(end) => end,
+        }
+    };
+    let asked = async {
+        tokio::select! {
+            () = life.must_end() => {}
+            () = told(&mut stop) => {}
+        }
+        let _ = end.send(true);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        ended = running => ended,
+        () = asked => shard::End::Stopped,
+    }
+}
+
+/// Until told to stop. A channel that closed asks for nothing.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -143,7 +222,12 @@ async fn shards(
             Ok(shards) => return Ok(shards),
             Err(failure) => failure,
         };
-        if failure.is_definite() {
+        let verdict = common.life.failed(0, &failure, millrace_batch::Lsn(0));
+        if verdict == life::Verdict::End {
+            let _ = stop.wait_for(|stop| *stop).await;
+            return Err(shard::End::Stopped);
+        }
+        if verdict == life::Verdict::Halt {
             let only = topology::Shard::only(&common.task);
             if let Some(end) = shard::halt(common, &only, observe, failure, false, &watched, stop.clone()).await {
                 return Err(end);

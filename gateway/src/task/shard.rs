@@ -1,8 +1,7 @@
 //! One shard from start to stop: sessions one after another, and what a failure leads to.
 //!
-//! Owns the decision between retry, halt and stop of its shard. Must not move data (that is `pipeline`), nor know the other shards.
-//! Transient failures are retried with back-off and never given up; after a definite one the shard stays halted until a person
-//! changed the task file or a secret.
+//! Owns carrying out retry, halt and stop of its shard; which of them it is, the task's life says. Must not move data (that is `pipeline`),
+//! nor know the other shards. A halted shard waits until a person resumes it or changed the task file or a secret.
 
 use std::{
     path::PathBuf,
@@ -16,7 +15,13 @@ use std::{
 use millrace_batch::Failure;
 use tokio::sync::watch;
 
-use super::{Swaps, attempt, backoff, changes, login::Gate, precheck::Precheck, slot_watch, topology};
+use super::{
+    Swaps, attempt, backoff, changes,
+    life::{Life, Resting, Verdict},
+    login::Gate,
+    precheck::Precheck,
+    slot_watch, topology,
+};
 use crate::{
     config::{self, OnHalt, Task},
     observe::Observe,
@@ -37,6 +42,8 @@ pub(super) enum End {
     Halted(Failure),
     /// A person acted while it was halted: the task begins anew with this file.
     Changed(Box<Task>),
+    /// Its position says that a person paused the task or stopped it for good.
+    Rests(Resting),
 }
 
 /// What is the same for every shard of a task.
@@ -54,6 +61,8 @@ pub(super) struct Common {
     pub precheck: Arc<Precheck>,
     /// Room on disk for large transactions.
     pub spill: Arc<SpillRoom>,
+    /// The life of the task.
+    pub life: Life,
 }
 
 impl Common {
@@ -72,15 +81,19 @@ pub(super) async fn run(
 ) -> End {
     let task = &common.task;
     let mut backoff = backoff::Backoff::default();
-    let mut runner = attempt::Runner::new(
-        observe.clone(),
-        common.swaps.clone(),
-        common.gate.clone(),
-        common.spill.clone(),
-        common.precheck.clone(),
-    );
+    let life = &common.life;
+    let mut runner = attempt::Runner::new(&common, observe.clone());
     let mut first = true;
+    // What it waited for a person with before something that came to nothing: it waits on.
+    if let Some(failure) = life.halted(shard.number) {
+        let watched = common.watch();
+        if let Some(end) = halt(&common, &shard, &observe, failure, false, &watched, stop.clone()).await {
+            return end;
+        }
+        observe.starting();
+    }
     loop {
+        life.attempting(shard.number);
         let began = std::time::Instant::now();
         let watched = common.watch();
         let (mut early, in_session) = (stop.clone(), runner.in_session());
@@ -102,17 +115,23 @@ pub(super) async fn run(
         observe.metrics.session_ended();
         let failure = match ended {
             SessionEnd::Stopped { unacknowledged: 0 } => return End::Stopped,
+            SessionEnd::Rests(resting) => return End::Rests(resting),
             SessionEnd::Stopped { unacknowledged } => {
+                life.undrained();
                 tracing::warn!(code = "not_drained", unacknowledged, "stopped with records under way: they come again");
                 return End::Stopped;
             }
             SessionEnd::Failed(failure) => failure,
         };
-        if *stop.borrow() {
+        let [.., durable, _] = observe.metrics.lsns();
+        let verdict = if *stop.borrow() { Verdict::End } else { life.failed(shard.number, &failure, durable) };
+        if verdict == Verdict::End {
+            life.undrained();
             tracing::warn!(code = failure.code, "{failure}; stopping all the same, nothing is lost");
+            let _ = stop.wait_for(|stop| *stop).await;
             return End::Stopped;
         }
-        if failure.is_definite() {
+        if verdict == Verdict::Halt {
             let known_login = runner.logged_in();
             match halt(&common, &shard, &observe, failure, known_login, &watched, stop.clone()).await {
                 Some(end) => return end,
@@ -133,7 +152,8 @@ pub(super) async fn run(
     }
 }
 
-/// Halted until a person acts, or the task leaves; `None` where a module that was to blame was replaced: try again.
+/// Halted until a person acts, or the task leaves; `None` where a person resumed it, or a module that was to blame was replaced: try
+/// again.
 pub(super) async fn halt(
     common: &Common,
     shard: &topology::Shard,
@@ -143,6 +163,7 @@ pub(super) async fn halt(
     watched: &changes::Watched,
     mut stop: watch::Receiver<bool>,
 ) -> Option<End> {
+    let resumes = common.life.resumes();
     observe.halted(&failure);
     if common.task.pipeline.on_halt == OnHalt::Exit {
         return Some(End::Halted(failure));
@@ -154,8 +175,16 @@ pub(super) async fn halt(
         std::future::pending().await
     };
     let acted = tokio::select! {
-        acted = acted(common, watched, &mut stop) => acted,
-        () = replaced(&common.swaps, &failure) => return None,
+        acted = acted(common, &failure, watched, &mut stop) => acted,
+        () = replaced(&common.swaps, &failure) => {
+            common.life.open_again(shard.number);
+            return None;
+        }
+        () = common.life.resumed(resumes) => {
+            tracing::info!(code = "resumed", "a person resumed the task: trying again");
+            common.gate.reopen().await;
+            return None;
+        }
         () = reporting => None,
     };
     Some(acted.map_or(End::Stopped, End::Changed))
@@ -181,7 +210,12 @@ async fn stopped_early(stop: &mut watch::Receiver<bool>, in_session: &AtomicBool
 }
 
 /// Waits until a person has acted; gives the task to go on with, or `None` when asked to stop.
-async fn acted(common: &Common, watched: &changes::Watched, stop: &mut watch::Receiver<bool>) -> Option<Box<Task>> {
+async fn acted(
+    common: &Common,
+    failure: &Failure,
+    watched: &changes::Watched,
+    stop: &mut watch::Receiver<bool>,
+) -> Option<Box<Task>> {
     let task = &common.task;
     let mut refused = None;
     loop {
@@ -192,8 +226,15 @@ async fn acted(common: &Common, watched: &changes::Watched, stop: &mut watch::Re
         if !watched.changed() {
             continue;
         }
+        let login = super::life::is_refused_login(failure);
         let Some(file) = &common.file else { return Some(Box::new(Task::clone(task))) };
         match config::load(file) {
+            Ok(changed) if login && watched.has_logins_of(&changed) => {
+                report_once(
+                    &mut refused,
+                    "the log-in was refused and is not tried again before user or secret change".to_owned(),
+                );
+            }
             Ok(mut changed) if changed.task.name == task.task.name => {
                 // May have been overridden on the command line.
                 changed.pipeline.on_halt = task.pipeline.on_halt;
@@ -208,7 +249,7 @@ async fn acted(common: &Common, watched: &changes::Watched, stop: &mut watch::Re
 
 fn report_once(last: &mut Option<String>, text: String) {
     if last.as_ref() != Some(&text) {
-        tracing::error!(code = "config_invalid", "the changed task file is refused: {text}");
+        tracing::error!(code = "config_invalid", "the changed task file is not taken: {text}");
         *last = Some(text);
     }
 }

@@ -23,5 +23,6 @@ mod settings;
 mod shipped;
 mod stage;
 mod swap;
+mod task;
 mod transactions;
 mod types;

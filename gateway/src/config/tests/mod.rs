@@ -137,6 +137,21 @@ fn an_empty_file_says_what_is_needed() {
 }
 
 #[test]
+fn new_passwords_are_taken_and_nothing_else() {
+    let old = with(&["source.password = \"one\"", "admin.token = \"t\""]).unwrap();
+    let new = with(&["source.password = \"two\"", "source.user = \"other\"", "sink.brokers = [\"other:1\"]"]).unwrap();
+    let mut task = old.clone();
+    task.take_secrets(&new);
+    let password =
+        |task: &Task| task.source.password.as_ref().map(|secret| secret.resolve().unwrap().expose().to_owned());
+    assert_eq!(password(&task).as_deref(), Some("two"));
+    assert_eq!((task.source.user.as_str(), &task.sink.brokers), ("millrace", &old.sink.brokers));
+    assert!(task.admin.token.is_some(), "the token is not the peers'");
+    task.erase_secrets();
+    assert!(task.secrets().all(|(key, _)| key == "admin.token"), "erased");
+}
+
+#[test]
 fn secrets_are_never_shown() {
     const PLANTED: &str = "planted-secret-77";
     let lines = [
@@ -225,47 +240,27 @@ fn the_schema_and_the_loader_know_the_same_keys() {
     assert!(!schema.to_string().contains("unset"), "a stand-in is no default");
 }
 
-/// Every key as `section.key`, as the schema has them.
-fn keys(schema: &serde_json::Value, path: &str, into: &mut Vec<String>) {
-    let lists = schema.get("anyOf").and_then(|parts| parts.as_array()).into_iter().flatten();
-    let holder =
-        std::iter::once(schema).chain(schema.get("items")).chain(lists).find(|s| s.get("properties").is_some());
-    match holder {
-        None => into.push(path.to_owned()),
-        Some(holder) => {
-            for (key, value) in holder["properties"].as_object().unwrap() {
-                let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-                keys(value, &path, into);
-            }
-        }
-    }
-}
-
-/// docs/configuration.md has a row for every key, with the default the schema has, and no row for a key that is gone.
+/// docs/configuration.md has the rows that `millrace config reference` writes: every key in the schema's order, with its default where
+/// the schema has one, and the words of the types. The page adds what stands between the tables.
 #[test]
 fn the_page_about_the_task_file_is_complete() {
     let page = include_str!("../../../../docs/configuration.md");
-    let schema = super::schema();
-    let mut known = Vec::new();
-    keys(&schema, "", &mut known);
-    // The four kinds of modules have the same keys and one table.
-    known.retain(|key| !["modules.map.", "modules.route.", "modules.format."].iter().any(|kind| key.starts_with(kind)));
     let rows: Vec<Vec<&str>> = page
         .lines()
         .filter(|line| line.starts_with("| `"))
-        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .map(|line| line.trim_start_matches("| ").trim_end_matches(" |").splitn(3, " | ").collect())
         .collect();
+    let known = super::reference();
     let documented: Vec<&str> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
-    assert_eq!(documented, known, "the rows follow the schema's order");
-    for row in rows {
-        let place = row[0].trim_matches('`').replace('.', "/properties/");
-        let default = match schema.pointer(&format!("/properties/{place}/default")) {
-            None | Some(serde_json::Value::Null) => continue,
-            Some(serde_json::Value::String(text)) => format!("{text:?}"),
-            Some(value) => value.to_string(),
-        };
-        assert_eq!(row[1].trim_matches('`'), default, "default of {}", row[0]);
+    assert_eq!(documented, known.iter().map(|row| row.key.as_str()).collect::<Vec<_>>(), "the schema's order");
+    for (row, known) in rows.iter().zip(&known) {
+        assert_eq!(row[2], known.meaning, "{}", known.key);
+        if let Some(default) = &known.default {
+            assert_eq!(row[1].trim_matches('`'), default, "default of {}", known.key);
+        }
     }
+    let text = super::markdown();
+    assert_eq!(text.lines().filter(|line| line.starts_with("| `")).count(), known.len());
 }
 
 proptest::proptest! {

@@ -308,6 +308,11 @@ impl Swaps {
         self.state().on(self, Event::Stop);
     }
 
+    /// Sessions begin again after a stop of the task, a pause for one.
+    pub(crate) fn go_on(&self) {
+        self.state().on(self, Event::GoOn);
+    }
+
     /// The chain new sessions begin with.
     pub(crate) fn current(&self) -> Option<Arc<Version>> {
         self.state().current.clone()

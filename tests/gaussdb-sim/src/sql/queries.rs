@@ -409,6 +409,12 @@ static QUERIES: &[Query] = queries! {
      WHERE slot_type = 'logical'",
         [("slot_name", TEXT), ("plugin", TEXT), ("database", NAME), ("active", BOOL), ("restart_lsn", TEXT),
          ("confirmed_flush", TEXT)], |asker, _| Ok(slots(asker, None).into_iter().map(slot_row).collect());
+    "SELECT slot_name, plugin, active FROM pg_replication_slots WHERE database = '?'",
+        [("slot_name", TEXT), ("plugin", TEXT), ("active", BOOL)], |asker, arguments| {
+            let of = |slot: &crate::slots::Slot| arguments.first().is_some_and(|database| *database == slot.database);
+            let listed = slots(asker, None).into_iter().filter(|(_, slot)| of(slot));
+            Ok(listed.map(|(name, slot)| vec![text(name), text(slot.plugin), flag(slot.active)]).collect())
+        };
     "SELECT pg_xlog_location_diff(pg_current_xlog_location(), restart_lsn) FROM pg_replication_slots \
      WHERE slot_name = '?'", [("pg_xlog_location_diff", NUMERIC)], |asker, arguments| {
         let end = asker.log_end().0;

@@ -8,6 +8,7 @@ mod oracle;
 mod real_wal;
 mod shards;
 mod slots;
+mod task;
 mod types;
 
 use millrace_gaussdb_sim::{Cluster, Options, Product, RowChange, Workload};

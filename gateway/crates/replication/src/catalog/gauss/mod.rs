@@ -14,7 +14,7 @@ mod table;
 pub use mark::{Mark, deferrable_constraints, generated_columns, undocumented_types};
 pub use node::{Node, NodeKind, NodeTable, ServerRole, node_tables, nodes, server_role};
 pub use server::{GaussRole, GaussServer, database_settings, role, server, settings};
-pub use slot::{create_slot, drop_slot, open_transactions, slot, slots_used};
+pub use slot::{ListedSlot, create_slot, drop_slot, open_transactions, slot, slots_of, slots_used};
 pub use table::{CheckedTable, tables};
 
 use crate::error::Error;

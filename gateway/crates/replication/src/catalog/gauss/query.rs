@@ -130,6 +130,11 @@ pub fn slot(name: &str) -> String {
     )
 }
 
+/// The logical slots of a database. The same text serves PostgreSQL.
+pub fn slots_of(database: &str) -> String {
+    format!("SELECT slot_name, plugin, active FROM pg_replication_slots WHERE database = {}", quote_literal(database))
+}
+
 /// Makes a slot. By function and not by the replication command: the statement has a time-out that leaves nothing behind.
 pub fn create_slot(name: &str, plugin: &str) -> String {
     format!("SELECT * FROM pg_create_logical_replication_slot({}, {})", quote_literal(name), quote_literal(plugin))

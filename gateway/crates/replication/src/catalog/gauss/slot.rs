@@ -37,6 +37,30 @@ pub async fn slot(client: &Client, name: &str) -> Result<Option<SlotState>, Erro
     }))
 }
 
+/// A slot, as a list of them has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedSlot {
+    /// Its name.
+    pub name: String,
+    /// Output plugin.
+    pub plugin: String,
+    /// Somebody reads from it.
+    pub active: bool,
+}
+
+/// The logical slots of a database on this server, whoever made them. Serves PostgreSQL too.
+///
+/// # Errors
+/// A failed query, as [`Error`].
+pub async fn slots_of(client: &Client, database: &str) -> Result<Vec<ListedSlot>, Error> {
+    let mut slots = Vec::new();
+    for row in rows(client, "listing the slots of the database", &query::slots_of(database)).await? {
+        let plugin = row.text(1)?.unwrap_or_default().to_owned();
+        slots.push(ListedSlot { name: row.name(0)?, plugin, active: row.flag(2)? });
+    }
+    Ok(slots)
+}
+
 /// Slots in use on the server, physical ones too.
 ///
 /// # Errors
