@@ -162,7 +162,10 @@ fn a_message_too_large_stops_before_it_is_sent() {
     stage.database.exec("INSERT INTO t VALUES (1,'small'); INSERT INTO t VALUES (2,repeat('x',1500000)); INSERT INTO t VALUES (3,'small')");
     let body = gateway.wait_halted("message_too_large", SOON);
     assert!(body.to_string().contains(&stage.topic("t")), "it names the topic: {body}");
-    stage.reader(&["t"]).exactly(1, SOON);
+    // The row before it in the transaction comes with each of the three tries; nothing behind it does.
+    let mut reader = stage.reader(&["t"]);
+    distinct(&mut reader, 1);
+    assert!(reader.records().iter().all(|record| record.json()["data"][0]["id"] == "1"));
     gateway.stop_cleanly();
     // The same again: what could not be sent is not confirmed.
     let mut gateway = Gateway::start(&stage.task);
