@@ -119,7 +119,10 @@ impl Admin {
             Some(access) => {
                 let router = router.merge(modules::routes(access.clone()));
                 match self.file {
-                    Some(file) => router.merge(objects::routes(access, file)),
+                    Some(file) => {
+                        let life = self.life.as_ref().map(|of| of.life.clone());
+                        router.merge(objects::routes(access, file, life))
+                    }
                     None => router,
                 }
             }

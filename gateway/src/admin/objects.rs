@@ -7,30 +7,50 @@ use std::{path::PathBuf, sync::Arc};
 use axum::{
     Json, Router,
     body::to_bytes,
-    extract::{Request, State as Shared},
-    http::StatusCode,
+    extract::{ConnectInfo, Request, State as Shared},
+    http::{HeaderMap, StatusCode},
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::put,
 };
+use millrace_batch::Failure;
 use serde_json::json;
 
 use super::{
     guard::refused,
+    listener::Peer,
     modules::{Access, Query, bad, guard},
+    task::who,
 };
-use crate::task::objects::{Sent, change};
+use crate::task::{
+    Life,
+    objects::{Sent, change},
+};
 
-/// The routes. `file`: the task file.
-pub(super) fn routes(access: Arc<Access>, file: PathBuf) -> Router {
+/// What the route works on.
+#[derive(Debug)]
+struct Edits {
+    access: Arc<Access>,
+    /// The task file.
+    file: PathBuf,
+    life: Option<Life>,
+}
+
+/// The routes. `file`: the task file; `life`: what is told of an edit.
+pub(super) fn routes(access: Arc<Access>, file: PathBuf, life: Option<Life>) -> Router {
     Router::new()
         .route("/v1/objects", put(set))
         .route_layer(from_fn_with_state(access.clone(), guard))
-        .with_state((access, Arc::new(file)))
+        .with_state(Arc::new(Edits { access, file, life }))
 }
 
 /// An empty body: the selection that the task file names now. Otherwise the body is a list, and `?name=` its file name.
-async fn set(Shared((access, file)): Shared<(Arc<Access>, Arc<PathBuf>)>, request: Request) -> Response {
+async fn set(
+    Shared(edits): Shared<Arc<Edits>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
     let uri = request.uri().clone();
     let name = unescaped(Query::of(uri.query()).value("name").unwrap_or_default());
     let limit = millrace_objects::FILE_LIMIT;
@@ -39,7 +59,27 @@ async fn set(Shared((access, file)): Shared<(Arc<Access>, Arc<PathBuf>)>, reques
         return refused(StatusCode::PAYLOAD_TOO_LARGE, bad("request_invalid", why));
     };
     let sent = (!body.is_empty()).then(|| Sent { name, bytes: body.to_vec() });
-    match change(&access.swaps, &file, sent).await {
+    let who = who(&headers, &peer.ip().to_canonical().to_string());
+    if let Some(Err(failure)) = edits.life.as_ref().map(|life| life.edit_objects(&who)) {
+        return refused(StatusCode::CONFLICT, failure);
+    }
+    // On a task of its own: a client that goes away ends no edit half-way, and the life hears what it came to.
+    let edit = tokio::spawn(async move {
+        let outcome = change(&edits.access.swaps, &edits.file, sent).await;
+        if let Some(life) = &edits.life {
+            life.objects_edited(&who, outcome.as_ref().err());
+        }
+        outcome
+    });
+    let outcome = edit.await.unwrap_or_else(|error| {
+        Err(Failure::definite(
+            "internal",
+            "changing the selection of tables",
+            error.to_string(),
+            "report it with the log",
+        ))
+    });
+    match outcome {
         Ok(edited) => Json(json!(edited)).into_response(),
         Err(failure) if failure.is_definite() => refused(StatusCode::UNPROCESSABLE_ENTITY, failure),
         Err(failure) => refused(StatusCode::SERVICE_UNAVAILABLE, failure),

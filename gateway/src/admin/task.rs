@@ -119,7 +119,7 @@ fn action(name: &str, at: Option<&str>) -> Result<Action, (StatusCode, Failure)>
 }
 
 /// Who asks, for the audit log: what the client says of itself is a claim, the address is not.
-fn who(headers: &HeaderMap, peer: &str) -> String {
+pub(super) fn who(headers: &HeaderMap, peer: &str) -> String {
     let claimed = headers.get(ACTOR).and_then(|value| value.to_str().ok());
     match claimed.map(|name| name.chars().filter(|c| !c.is_control()).take(ACTOR_LIMIT).collect::<String>()) {
         Some(name) if !name.is_empty() => format!("{name} at {peer}"),

@@ -174,6 +174,8 @@ fn the_selection_changes_while_the_task_runs() {
     stage.database.exec(&format!("GRANT CREATE ON DATABASE \"{}\" TO millrace", stage.database.name()));
     let mut task = listed(&stage, "object,table_mapping\npublic.kept,\npublic.gone,\n");
     task.set("source.create_publication", "true");
+    let audit = task.dir().join("audit.log");
+    task.text("monitoring.audit_file", &audit.display().to_string());
     let path = task.write().display().to_string();
     let mut gateway = Gateway::ready(&task);
     stage.database.exec(
@@ -221,6 +223,14 @@ fn the_selection_changes_while_the_task_runs() {
         stage.task.slot()
     ));
     assert_eq!(published.as_deref(), Some("fresh,kept"), "the source sends what is selected");
+    let lines = std::fs::read_to_string(&audit).expect("the audit file");
+    let edits = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let edits: Vec<String> = edits
+        .filter(|line| line["what"] == "edit-objects")
+        .map(|line| line["result"].as_str().expect("a result").to_owned())
+        .collect();
+    let each = ["accepted", "failed", "accepted", "failed", "accepted", "done", "accepted", "done"];
+    assert_eq!(edits, each, "the life of the task hears of each edit, and goes on: {lines}");
     // A list cannot give way to patterns while the task runs.
     let mut patterns = stage.task.clone();
     patterns.set("objects.include", r#"["public.kept"]"#).write();

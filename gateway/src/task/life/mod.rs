@@ -225,6 +225,40 @@ impl Life {
         Ok(check)
     }
 
+    /// Begins an edit of the selection, which whoever asked for it carries out: sessions end at a durable position by its doing, not by
+    /// the machine's, so what the machine asks for is left. Until [`Self::objects_edited`] nothing else that needs flowing changes is begun.
+    ///
+    /// # Errors
+    /// Definite `action_refused` where changes do not flow, or another edit is under way.
+    pub fn edit_objects(&self, who: &str) -> Result<(), Failure> {
+        let mut inner = self.inner();
+        let before = inner.fleet.status();
+        let outcome = inner.fleet.act(Action::EditObjects, now_millis()).map_err(|refused| refused.failure());
+        let result = if outcome.is_ok() { "accepted" } else { "refused" };
+        self.0.audit.write(who, Action::EditObjects.name(), result, before.name(), outcome.as_ref().err());
+        self.told(inner);
+        outcome.map(drop)
+    }
+
+    /// The edit of the selection came to this; `failure` where it did not.
+    pub fn objects_edited(&self, who: &str, failure: Option<&Failure>) {
+        let mut inner = self.inner();
+        let now = now_millis();
+        let outcome = if failure.is_none() { Event::ObjectsApplied } else { Event::ObjectsFailed };
+        for number in 0..inner.fleet.shards().len() as u16 {
+            // One that failed meanwhile has given the edit up by itself.
+            if inner.fleet.shard(number).is_some_and(|machine| machine.is_changing_objects()) {
+                for event in [Event::Drained, outcome, Event::Streaming] {
+                    inner.fleet.shard_event(number, event, now);
+                }
+            }
+        }
+        let status = inner.fleet.status();
+        let result = if failure.is_none() { "done" } else { "failed" };
+        self.0.audit.write(who, Action::EditObjects.name(), result, status.name(), failure);
+        self.told(inner);
+    }
+
     /// Runs the check that a start or a reset needs, and tells the machine.
     async fn check(&self, purpose: Action) -> Result<(), Failure> {
         let task = self.inner().task.clone();

@@ -23,7 +23,9 @@ pub(super) async fn judge(task: &Task, reset: bool) -> Result<(), Failed> {
     let report = check::check(task).await;
     let counts = |item: &&check::Item| {
         let of_the_position = OF_THE_POSITION.iter().any(|id| item.id.starts_with(id));
-        item.verdict == Verdict::Failed && !(reset && of_the_position)
+        // A task that starts in spite of what its check says is held up only by what cannot work.
+        let open = item.verdict == Verdict::Alarm && !item.confirmed && task.check.at_start;
+        (item.verdict == Verdict::Failed || open) && !(reset && of_the_position)
     };
     let failed: Vec<&check::Item> = report.items.iter().filter(counts).collect();
     if failed.is_empty() {
@@ -34,7 +36,9 @@ pub(super) async fn judge(task: &Task, reset: bool) -> Result<(), Failed> {
         "check_failed",
         if reset { "checking before a reset" } else { "checking before the start" },
         lines(|item| format!("{}: {}", item.id, item.reason)),
-        lines(|item| item.mend.clone().unwrap_or_else(|| format!("see `millrace check` about {}", item.id))),
+        lines(|item| {
+            item.mend.clone().unwrap_or_else(|| format!("see `millrace check --confirm {0}` about {0}", item.id))
+        }),
     );
     Err(Failed { percent: u8::try_from(report.total_passed_rate.min(99)).unwrap_or(99), failure })
 }

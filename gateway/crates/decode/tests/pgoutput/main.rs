@@ -8,6 +8,7 @@ mod check;
 mod damage;
 mod encode;
 mod golden;
+mod opengauss;
 mod random;
 mod render;
 mod sequence;
