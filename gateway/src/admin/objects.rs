@@ -28,7 +28,6 @@ use crate::task::{
 };
 
 /// What the route works on.
-#[derive(Debug)]
 struct Edits {
     access: Arc<Access>,
     /// The task file.
@@ -47,7 +46,7 @@ pub(super) fn routes(access: Arc<Access>, file: PathBuf, life: Option<Life>) -> 
 /// An empty body: the selection that the task file names now. Otherwise the body is a list, and `?name=` its file name.
 async fn set(
     Shared(edits): Shared<Arc<Edits>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     headers: HeaderMap,
     request: Request,
 ) -> Response {
