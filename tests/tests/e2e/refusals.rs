@@ -110,6 +110,9 @@ fn a_slot_in_use() {
         "-S",
         &stage.task.slot(),
         "--start",
+        // It must hold the slot and confirm nothing: a confirmed position ahead of ours is another refusal.
+        "-s",
+        "0",
         "-f",
         "-",
         "-o",

@@ -77,8 +77,8 @@ fn a_setting_that_cuts_numerics_is_refused() {
     let out = millrace(&["check", &scene.task.write().display().to_string(), "--json"]);
     let report: serde_json::Value = serde_json::from_slice(&out.stdout).expect("JSON");
     let items = report["items"].as_array().expect("items");
-    let item = items.iter().find(|item| item["id"] == "source.session_settings").expect("the item");
-    assert_eq!(item["verdict"], "FAILED", "{item}");
+    let item = items.iter().find(|item| item["item"] == "source.session_settings").expect("the item");
+    assert_eq!(item["result"], "FAILED", "{item}");
     let mend = item["mend"].as_str().expect("a mend");
     assert!(mend.ends_with("SET behavior_compat_options = 'display_leading_zero';"), "{mend}");
     assert_eq!(scene.cluster.slots(0), [] as [String; 0]);
