@@ -1,5 +1,7 @@
 //! The examples in the documents are what the gateway accepts.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail loudly, in its helpers too")]
+
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
